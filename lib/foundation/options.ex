@@ -1,0 +1,154 @@
+defmodule Foundation.Options do
+  @moduledoc false
+
+  # Options are data: a schema checks them once, at the public edge, and writes their documentation.
+  #
+  #     @schema Options.schema!(
+  #       ttl: [type: :timeout, default: 60_000, doc: "Milliseconds that the term is kept."]
+  #     )
+  #     @doc "... #{Options.docs(@schema)}"
+  #     def new(term, opts \\ []), do: Options.validate!(opts, @schema, "SharedTerm.new/2")
+  #
+  # `validate!/3` gives a map with every option of the schema in it. An option without a default is
+  # `nil` there unless given; `required: true` refuses its absence.
+
+  @type type ::
+          :any
+          | :atom
+          | :boolean
+          | :pid
+          | :pos_integer
+          | :non_neg_integer
+          | :timeout
+          | :keyword
+          | {:integer, integer(), integer()}
+          | {:float, number(), number()}
+          | {:in, [term()]}
+          | {:fun, arity()}
+          | {:list, type()}
+          | {:or, [type()]}
+          | {:custom, String.t(), (term() -> boolean())}
+
+  @type schema :: %{specs: %{atom() => keyword()}, order: [atom()], defaults: map()}
+
+  @doc "Checks the schema itself, at compile time, and prepares it."
+  @spec schema!(keyword()) :: schema()
+  def schema!(specs) do
+    for {name, spec} <- specs, key <- [:type, :doc], not Keyword.has_key?(spec, key) do
+      raise ArgumentError, "option #{inspect(name)} of the schema lacks #{inspect(key)}"
+    end
+
+    %{
+      specs: Map.new(specs),
+      order: Keyword.keys(specs),
+      defaults: Map.new(specs, fn {name, spec} -> {name, spec[:default]} end)
+    }
+  end
+
+  @doc "The options as a map, defaults filled in; raises `ArgumentError` that names the option."
+  @spec validate!(keyword(), schema(), String.t()) :: map()
+  def validate!([], %{defaults: defaults} = schema, where) do
+    required!(schema, defaults, where)
+  end
+
+  def validate!(opts, schema, where) when is_list(opts) do
+    schema |> required!(fill(opts, schema.defaults, schema, where, opts), where)
+  end
+
+  def validate!(opts, _schema, where), do: no_keyword!(opts, where)
+
+  @doc "The documentation of every option, as a Markdown list."
+  @spec docs(schema()) :: String.t()
+  def docs(%{specs: specs, order: order}) do
+    Enum.map_join(order, "\n", fn name ->
+      spec = specs[name]
+      "  * `#{inspect(name)}` (#{expected(spec[:type])}) - #{spec[:doc]}#{default(spec)}"
+    end)
+  end
+
+  defp fill([{name, value} | rest], acc, schema, where, all) when is_atom(name) do
+    case schema.specs do
+      %{^name => spec} ->
+        valid?(spec[:type], value) || invalid!(name, spec, value, where)
+        fill(rest, Map.put(acc, name, value), schema, where, all)
+
+      _ ->
+        known = Enum.map_join(schema.order, ", ", &inspect/1)
+        raise ArgumentError, "unknown option #{inspect(name)} in #{where}; known: #{known}"
+    end
+  end
+
+  defp fill([], acc, _schema, _where, _all), do: acc
+  defp fill(_improper, _acc, _schema, where, all), do: no_keyword!(all, where)
+
+  defp required!(schema, values, where) do
+    for {name, spec} <- schema.specs, spec[:required], is_nil(values[name]) do
+      raise ArgumentError,
+            "option #{inspect(name)} is required in #{where}: expected #{expected(spec[:type])}"
+    end
+
+    values
+  end
+
+  defp invalid!(name, spec, value, where) do
+    raise ArgumentError,
+          "invalid option #{inspect(name)} in #{where}: " <>
+            "expected #{expected(spec[:type])}, got: #{given(value)}"
+  end
+
+  defp no_keyword!(opts, where) do
+    raise ArgumentError, "expected a keyword list of options in #{where}, got: #{given(opts)}"
+  end
+
+  # The value may be of any size: what is shown of it is not.
+  @doc false
+  @spec given(term()) :: String.t()
+  def given(value), do: inspect(value, limit: 5, printable_limit: 60)
+
+  defp default(spec) do
+    case Keyword.fetch(spec, :default) do
+      {:ok, value} when not is_nil(value) -> " Default: `#{inspect(value)}`."
+      _ -> ""
+    end
+  end
+
+  defp valid?(:any, _), do: true
+  defp valid?(:atom, value), do: is_atom(value)
+  defp valid?(:boolean, value), do: is_boolean(value)
+  defp valid?(:pid, value), do: is_pid(value)
+  defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
+  defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
+  # The longest that the VM's own timers take.
+  defp valid?(:timeout, :infinity), do: true
+  defp valid?(:timeout, value), do: is_integer(value) and value >= 0 and value <= 0xFFFFFFFF
+  defp valid?(:keyword, value), do: Keyword.keyword?(value)
+
+  defp valid?({:integer, min, max}, value),
+    do: is_integer(value) and value >= min and value <= max
+
+  defp valid?({:float, min, max}, value), do: is_number(value) and value >= min and value <= max
+  defp valid?({:in, values}, value), do: value in values
+  defp valid?({:fun, arity}, value), do: is_function(value, arity)
+  defp valid?({:or, types}, value), do: Enum.any?(types, &valid?(&1, value))
+  defp valid?({:custom, _text, check}, value), do: check.(value)
+
+  defp valid?({:list, type}, value) do
+    is_list(value) and List.improper?(value) == false and Enum.all?(value, &valid?(type, &1))
+  end
+
+  defp expected(:any), do: "any term"
+  defp expected(:atom), do: "an atom"
+  defp expected(:boolean), do: "a boolean"
+  defp expected(:pid), do: "a pid"
+  defp expected(:pos_integer), do: "a positive integer"
+  defp expected(:non_neg_integer), do: "a non-negative integer"
+  defp expected(:timeout), do: "milliseconds (0 to 4294967295) or `:infinity`"
+  defp expected(:keyword), do: "a keyword list"
+  defp expected({:integer, min, max}), do: "an integer from #{min} to #{max}"
+  defp expected({:float, min, max}), do: "a number from #{min} to #{max}"
+  defp expected({:in, values}), do: "one of " <> Enum.map_join(values, ", ", &"`#{inspect(&1)}`")
+  defp expected({:fun, arity}), do: "a function of arity #{arity}"
+  defp expected({:list, type}), do: "a list, each #{expected(type)}"
+  defp expected({:or, types}), do: Enum.map_join(types, " or ", &expected/1)
+  defp expected({:custom, text, _check}), do: text
+end

@@ -1,0 +1,38 @@
+defmodule Foundation.MixProject do
+  use Mix.Project
+
+  @version "0.1.0"
+
+  def project do
+    [
+      app: :foundation,
+      version: @version,
+      elixir: "~> 1.14",
+      compilers: Mix.compilers() ++ [:foundation_nif],
+      elixirc_paths: elixirc_paths(Mix.env()),
+      start_permanent: Mix.env() == :prod,
+      deps: [],
+      description:
+        "Concurrency for the BEAM: shared terms, measured messages, LZ4, native memory in bounds",
+      package: [
+        licenses: ["Apache-2.0"],
+        files: ~w(lib native mix.exs Cargo.toml Cargo.lock README.md LICENSE)
+      ]
+    ]
+  end
+
+  # `:telemetry` is used where the user's application brings it; nothing here needs it.
+  # Elixir 1.15 and newer take from the code path whatever is not named here.
+  def application do
+    [
+      mod: {Foundation.Application, []},
+      extra_applications: [:logger, :crypto] ++ test_applications(Mix.env())
+    ]
+  end
+
+  defp test_applications(:test), do: [:proper, :runtime_tools, :tools]
+  defp test_applications(_env), do: []
+
+  defp elixirc_paths(:test), do: ["lib", "test/support"]
+  defp elixirc_paths(_env), do: ["lib"]
+end
