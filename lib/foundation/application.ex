@@ -6,6 +6,10 @@ defmodule Foundation.Application do
   @impl true
   def start(_type, _args) do
     Foundation.Native.Loader.ensure!()
-    Supervisor.start_link([], strategy: :one_for_one, name: Foundation.Supervisor)
+
+    Supervisor.start_link([Foundation.Janitor],
+      strategy: :one_for_one,
+      name: Foundation.Supervisor
+    )
   end
 end

@@ -14,4 +14,32 @@ defmodule Foundation.Native do
 
   # load
   def native_version, do: :erlang.nif_error(:nif_not_loaded)
+
+  # measure
+  def measure_term(_term, _limit), do: :erlang.nif_error(:nif_not_loaded)
+  def measure_term_dirty(_term, _limit), do: :erlang.nif_error(:nif_not_loaded)
+
+  # path
+  def path_fetch(_term, _path), do: :erlang.nif_error(:nif_not_loaded)
+  def path_fetch_dirty(_term, _path), do: :erlang.nif_error(:nif_not_loaded)
+
+  # shared_term
+  def shared_term_new(_term, _ttl, _max_size), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_new_dirty(_term, _ttl, _heap, _binary), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_fetch(_handle), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_fetch_dirty(_handle), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_fetch_in(_handle, _path), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_fetch_in_dirty(_handle, _path), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_take(_handle), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_take_dirty(_handle), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_release(_handle), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_info(_handle), do: :erlang.nif_error(:nif_not_loaded)
+
+  # janitor
+  def janitor_attend(_pid), do: :erlang.nif_error(:nif_not_loaded)
+  def janitor_leave, do: :erlang.nif_error(:nif_not_loaded)
+  def janitor_step, do: :erlang.nif_error(:nif_not_loaded)
+
+  # memory
+  def memory_held, do: :erlang.nif_error(:nif_not_loaded)
 end

@@ -2,3 +2,9 @@
 //!
 //! One module a domain, each mirrored by a file of the same name in `foundation_nif`.
 #![forbid(unsafe_code)]
+
+pub mod measure;
+pub mod memory;
+pub mod path;
+pub mod reaper;
+pub mod shared_term;

@@ -1,6 +1,14 @@
 //! The NIFs of `Foundation.Native`: decode, call core, encode. One module a domain.
 #![allow(missing_docs)]
 
+mod arena;
+mod janitor;
 mod load;
+mod measure;
+mod memory;
+mod path;
+mod raw;
+mod shared_term;
+mod terms;
 
 rustler::init!("Elixir.Foundation.Native", load = load::on_load);

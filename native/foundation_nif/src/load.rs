@@ -9,6 +9,7 @@ static VERSION_MARK: &str = concat!("foundation_nif_version=", env!("CARGO_PKG_V
 /// Refuses to load into an application of another version: names, arities and the meaning of
 /// arguments may differ.
 pub fn on_load(_env: Env, load_info: Term) -> bool {
+    crate::terms::learn();
     matches!(load_info.decode::<&str>(), Ok(env!("CARGO_PKG_VERSION")))
 }
 

@@ -1,0 +1,51 @@
+defmodule Foundation.Janitor do
+  @moduledoc false
+
+  # Ends what has expired and frees what is large, in steps of about a millisecond on a dirty
+  # scheduler. The native side wakes it (`:foundation_janitor_step`) when there is something to do
+  # earlier than it knows; otherwise it sleeps until the next deadline.
+
+  use GenServer
+
+  alias Foundation.Native
+
+  # The longest sleep: timers take no more than 32 bits of milliseconds.
+  @longest 0xFFFF_FFFF
+
+  # Deadlines that come one after another are served together, this many milliseconds apart.
+  @apart 10
+
+  @spec start_link(keyword()) :: GenServer.on_start()
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
+
+  @impl true
+  def init(_arg) do
+    Process.flag(:trap_exit, true)
+    :ok = Native.janitor_attend(self())
+    {:ok, nil, {:continue, :step}}
+  end
+
+  @impl true
+  def handle_continue(:step, timer), do: step(timer)
+
+  @impl true
+  def handle_info(:foundation_janitor_step, timer), do: step(timer)
+  def handle_info(_other, timer), do: {:noreply, timer}
+
+  @impl true
+  def terminate(_reason, _timer), do: Native.janitor_leave()
+
+  defp step(timer) do
+    timer && Process.cancel_timer(timer)
+
+    case Native.janitor_step() do
+      :more -> step(nil)
+      :idle -> {:noreply, nil}
+      ms -> {:noreply, sleep(ms)}
+    end
+  end
+
+  defp sleep(ms) do
+    Process.send_after(self(), :foundation_janitor_step, ms |> max(@apart) |> min(@longest))
+  end
+end

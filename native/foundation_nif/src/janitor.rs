@@ -1,0 +1,70 @@
+//! The process that takes the steps of the reaper, and how it is told that there is something to do.
+use std::time::{Duration, Instant};
+
+use foundation_core::reaper::Next;
+use foundation_core::shared_term::Keeper;
+use parking_lot::Mutex;
+use rustler::sys::{ErlNifTimeUnit, enif_monotonic_time};
+use rustler::{Atom, Encoder, Env, LocalPid, Term};
+
+use crate::arena::TermArena;
+use crate::terms::atoms;
+
+/// Ends and frees what this library holds.
+pub static KEEPER: Keeper<TermArena> = Keeper::new();
+
+static JANITOR: Mutex<Option<LocalPid>> = Mutex::new(None);
+
+/// A step's length on a dirty scheduler.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Milliseconds on the VM's monotonic clock, which starts below zero.
+pub fn now() -> u64 {
+    // SAFETY: may be called on any thread of the VM.
+    let time = unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_MSEC) };
+    time.wrapping_sub(i64::MIN) as u64
+}
+
+/// Wakes the janitor where the reaper wants it. Called after whatever may have ended a term.
+#[inline]
+pub fn wake(env: Env) {
+    if KEEPER.take_wanted() {
+        tell(env);
+    }
+}
+
+#[cold]
+fn tell(env: Env) {
+    let janitor = *JANITOR.lock();
+    if let Some(pid) = janitor
+        && env.send(&pid, atoms::foundation_janitor_step()).is_err()
+    {
+        KEEPER.attend(false);
+    }
+}
+
+#[rustler::nif(name = "janitor_attend")]
+fn attend(pid: LocalPid) -> Atom {
+    *JANITOR.lock() = Some(pid);
+    KEEPER.attend(true);
+    atoms::ok()
+}
+
+#[rustler::nif(name = "janitor_leave")]
+fn leave() -> Atom {
+    *JANITOR.lock() = None;
+    KEEPER.attend(false);
+    atoms::ok()
+}
+
+/// `:more`, `:idle`, or milliseconds until the next step is due.
+#[rustler::nif(name = "janitor_step", schedule = "DirtyCpu")]
+fn step(env: Env) -> Term {
+    let begin = Instant::now();
+    let now = now();
+    match KEEPER.step(now, || begin.elapsed() >= STEP) {
+        Next::Now => atoms::more().encode(env),
+        Next::Idle => atoms::idle().encode(env),
+        Next::At(time) => time.saturating_sub(now).encode(env),
+    }
+}

@@ -1,0 +1,237 @@
+//! What the VM's terms look like to code that reads many of them.
+//!
+//! The NIF interface says what a term is, but not what every term weighs: it sizes no bignum, no
+//! reference and no part of a binary. Their header words do. The layout is not part of the
+//! interface, so it is tried at load on terms whose size is known; on a VM that fails the trial,
+//! sizes of those terms are estimates and nothing is read past the interface.
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+use rustler::sys::*;
+
+/// Atoms that answers are made of.
+pub mod atoms {
+    rustler::atoms! {
+        ok, error, dirty, improper, nif_panicked, no_handle,
+        live, expired, released, path_not_found, at,
+        more, idle, foundation_janitor_step,
+    }
+}
+
+/// A term as a word.
+#[inline]
+pub fn bits(term: ErlNifTerm) -> usize {
+    // SAFETY: `ErlNifTerm` is a transparent wrapper of this word.
+    unsafe { std::mem::transmute(term) }
+}
+
+/// Small integers, atoms, local pids and ports, and the empty list: nothing behind the word.
+#[inline]
+pub fn is_immediate(term: ErlNifTerm) -> bool {
+    bits(term) & 3 == 3
+}
+
+/// Whether the word points to a list cell.
+#[inline]
+pub fn is_cons(term: ErlNifTerm) -> bool {
+    bits(term) & 3 == 1
+}
+
+/// How this VM lays binaries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binaries {
+    /// Up to OTP 26, by header word: a part of another is five words that end in the whole, the
+    /// whole is a reference to bytes elsewhere, and a small one holds its bytes.
+    Parts {
+        part: usize,
+        whole: usize,
+        small: usize,
+    },
+    /// From OTP 27 on: small ones are copied, large ones have one fixed size.
+    BySize,
+}
+
+/// What the trial at load found.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Whether anything behind the interface may be read: cells, tuples and header words.
+    pub known: bool,
+    /// The kinds of header, one bit each, whose words the header counts and that refer to nothing.
+    pub plain: u16,
+    /// How binaries lie.
+    pub binaries: Binaries,
+}
+
+const UNKNOWN: Layout = Layout {
+    known: false,
+    plain: 0,
+    binaries: Binaries::BySize,
+};
+
+static LAYOUT: OnceLock<Layout> = OnceLock::new();
+
+/// What [`learn`] found.
+#[inline]
+pub fn layout() -> Layout {
+    LAYOUT.get().copied().unwrap_or(UNKNOWN)
+}
+
+/// Tries the layout on terms of known size. Once, at load.
+///
+/// `FOUNDATION_NIF_LAYOUT=unknown` skips the trial, to see what an unknown VM would.
+pub fn learn() {
+    LAYOUT.get_or_init(|| {
+        if std::env::var_os("FOUNDATION_NIF_LAYOUT").is_some_and(|value| value == "unknown") {
+            return UNKNOWN;
+        }
+        // SAFETY: the environment is ours alone, and freed when the trial is over.
+        unsafe {
+            let env = enif_alloc_env();
+            let found = trial(env);
+            enif_free_env(env);
+            found
+        }
+    });
+}
+
+/// # Safety
+/// `env` is valid and used by nobody else.
+unsafe fn trial(env: *mut ErlNifEnv) -> Layout {
+    // SAFETY: terms are made in `env`, and read only once they are known to be boxed.
+    unsafe {
+        let plain = [
+            (enif_make_double(env, 1.5), 2),
+            (enif_make_uint64(env, u64::MAX), 2),
+            (bignum(env, 0), 4),
+            (bignum(env, 1), 4),
+            (enif_make_ref(env), 3),
+        ];
+        let (first, second) = (plain[0].0, plain[1].0);
+        let pair = [first, second];
+        let cell = enif_make_list_cell(env, first, second);
+        let tuple = enif_make_tuple_from_array(env, pair.as_ptr(), 2);
+        let known = plain
+            .iter()
+            .all(|(term, words)| is_boxed(*term) && words_of(*term) == *words)
+            && is_cons(cell)
+            && cell_of(cell).map(bits) == pair.map(bits)
+            && is_boxed(tuple)
+            && kind(word(tuple, 0)) == TUPLE
+            && elements_of(tuple)
+                .iter()
+                .map(|term| bits(*term))
+                .eq(pair.map(bits));
+        if !known {
+            return UNKNOWN;
+        }
+        let kinds = plain
+            .iter()
+            .fold(0, |kinds, (term, _)| kinds | 1 << kind(word(*term, 0)));
+        Layout {
+            known,
+            plain: kinds,
+            binaries: binaries(env),
+        }
+    }
+}
+
+/// A bignum of three digits and the given sign, the empty list where it cannot be made.
+///
+/// # Safety
+/// As [`trial`].
+unsafe fn bignum(env: *mut ErlNifEnv, sign: u8) -> ErlNifTerm {
+    let mut written = [7u8; 21];
+    written[..4].copy_from_slice(&[131, 110, 17, sign]);
+    let mut term = MaybeUninit::uninit();
+    // SAFETY: the term is read only where it was made.
+    unsafe {
+        match enif_binary_to_term(env, written.as_ptr(), written.len(), term.as_mut_ptr(), 0) {
+            0 => enif_make_list_from_array(env, std::ptr::null(), 0),
+            _ => term.assume_init(),
+        }
+    }
+}
+
+/// # Safety
+/// As [`trial`], on a VM whose header words are known.
+unsafe fn binaries(env: *mut ErlNifEnv) -> Binaries {
+    let (mut whole, mut small) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: the terms are made here, and a part is read only once its size is known.
+    unsafe {
+        enif_make_new_binary(env, 100, whole.as_mut_ptr());
+        enif_make_new_binary(env, 10, small.as_mut_ptr());
+        let (whole, small) = (whole.assume_init(), small.assume_init());
+        let part = enif_make_sub_binary(env, whole, 1, 10);
+        // The header of a part does not count the whole, which is its last word.
+        let sizes = [(part, 4), (whole, 6), (small, 4)];
+        let fits = sizes
+            .iter()
+            .all(|(term, words)| is_boxed(*term) && words_of(*term) == *words);
+        if fits && word(part, 1) == 10 && word(part, 4) == bits(whole) && word(small, 1) == 10 {
+            let small = kind(word(small, 0));
+            return Binaries::Parts {
+                part: word(part, 0),
+                whole: word(whole, 0),
+                small,
+            };
+        }
+    }
+    Binaries::BySize
+}
+
+/// The kind of a tuple's header.
+pub const TUPLE: usize = 0;
+
+/// Which of sixteen kinds a header word is of.
+#[inline]
+pub fn kind(header: usize) -> usize {
+    (header >> 2) & 15
+}
+
+#[inline]
+fn is_boxed(term: ErlNifTerm) -> bool {
+    bits(term) & 3 == 2
+}
+
+/// Word `at` of a boxed term.
+///
+/// # Safety
+/// The term is boxed, alive, and has more than `at` words.
+#[inline]
+pub unsafe fn word(term: ErlNifTerm, at: usize) -> usize {
+    // SAFETY: the tag is in the two low bits; the rest is the address of the header.
+    unsafe { *((bits(term) & !3) as *const usize).add(at) }
+}
+
+/// Words of a boxed term by its header.
+///
+/// # Safety
+/// The term is boxed, alive, and of a kind whose header counts its words.
+#[inline]
+pub unsafe fn words_of(term: ErlNifTerm) -> u64 {
+    // SAFETY: a boxed term has a header; the six low bits are its tag.
+    unsafe { (word(term, 0) >> 6) as u64 + 1 }
+}
+
+/// Head and tail of a list cell.
+///
+/// # Safety
+/// The term is a cell, alive, on a VM whose layout is known.
+#[inline]
+pub unsafe fn cell_of(term: ErlNifTerm) -> [ErlNifTerm; 2] {
+    // SAFETY: the tag is in the two low bits; a cell is two terms.
+    unsafe { *((bits(term) & !3) as *const [ErlNifTerm; 2]) }
+}
+
+/// The elements of a tuple.
+///
+/// # Safety
+/// The term is a tuple, alive for `'a`, on a VM whose layout is known.
+#[inline]
+pub unsafe fn elements_of<'a>(term: ErlNifTerm) -> &'a [ErlNifTerm] {
+    // SAFETY: a tuple's header counts the elements behind it.
+    unsafe {
+        let first = ((bits(term) & !3) as *const ErlNifTerm).add(1);
+        std::slice::from_raw_parts(first, word(term, 0) >> 6)
+    }
+}

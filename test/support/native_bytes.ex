@@ -1,0 +1,46 @@
+defmodule Foundation.NativeBytes do
+  @moduledoc """
+  `use Foundation.NativeBytes` in a test module (never `async: true`: the count is of the whole VM)
+  proves that its tests leave no native memory behind.
+  """
+
+  import ExUnit.Assertions
+
+  defmacro __using__(_opts) do
+    quote do
+      setup_all do
+        Foundation.NativeBytes.watch()
+      end
+    end
+  end
+
+  @doc "Compares the native bytes after the module's tests with those before."
+  def watch do
+    before = settle()
+
+    ExUnit.Callbacks.on_exit(fn ->
+      left = await(before, System.monotonic_time(:millisecond) + 5_000)
+      assert left == before, "native bytes: #{inspect(before)} before, #{inspect(left)} after"
+    end)
+  end
+
+  @doc "Native bytes once every process is collected and what waits to be freed is freed."
+  def settle do
+    Enum.each(Process.list(), &:erlang.garbage_collect/1)
+    drain()
+    Foundation.BEAM.Memory.native_memory()
+  end
+
+  # A process that just ended may still be letting go of its heap.
+  defp await(before, deadline) do
+    case settle() do
+      ^before ->
+        before
+
+      left ->
+        if System.monotonic_time(:millisecond) > deadline, do: left, else: await(before, deadline)
+    end
+  end
+
+  defp drain, do: if(Foundation.Native.janitor_step() == :more, do: drain(), else: :ok)
+end

@@ -1,0 +1,67 @@
+defmodule Foundation.Property do
+  @moduledoc """
+  PropEr from ExUnit: its macros are Erlang's, so these few functions stand in for them.
+
+      use Foundation.Property
+
+      property "reversing twice gives the list" do
+        forall list <- list(integer()) do
+          Enum.reverse(Enum.reverse(list)) == list
+        end
+      end
+
+  `FOUNDATION_PROPERTY_RUNS` multiplies the number of runs (the checks run more than the tests).
+  """
+
+  defmacro __using__(_opts) do
+    quote do
+      # PropEr's generators are called as functions: `integer()`, `list(integer())`.
+      import :proper_types, except: [function: 2, is_type: 1, bind: 3]
+      import Foundation.Property
+      @moduletag :property
+    end
+  end
+
+  @doc "A test whose block is a property; `runs:` says how many cases (default 100)."
+  defmacro property(name, opts \\ [], do: block) do
+    quote do
+      @tag timeout: 300_000
+      test unquote(name) do
+        Foundation.Property.check!(unquote(block), unquote(opts))
+      end
+    end
+  end
+
+  defmacro forall({:<-, _, [pattern, generator]}, do: block) do
+    quote do
+      :proper.forall(unquote(generator), fn unquote(pattern) -> unquote(block) end)
+    end
+  end
+
+  @doc "A generator made from what another generates (`?LET`)."
+  def bind(generator, fun), do: :proper_types.bind(generator, fun, false)
+
+  @doc "A generator of only what the function accepts (`?SUCHTHAT`)."
+  def such_that(generator, fun), do: :proper_types.add_constraint(generator, fun, true)
+
+  @doc "Runs a property; fails the test with the smallest counterexample that was found."
+  def check!(property, opts \\ []) do
+    runs = Keyword.get(opts, :runs, 100) * multiplier()
+    options = [:quiet, :long_result, numtests: runs, max_size: Keyword.get(opts, :max_size, 42)]
+
+    case :proper.quickcheck(property, options) do
+      true ->
+        :ok
+
+      {:error, reason} ->
+        ExUnit.Assertions.flunk("the property could not be run: #{inspect(reason)}")
+
+      counterexample ->
+        ExUnit.Assertions.flunk("the property does not hold for #{inspect(counterexample)}")
+    end
+  end
+
+  defp multiplier do
+    "FOUNDATION_PROPERTY_RUNS" |> System.get_env("1") |> String.to_integer()
+  end
+end
