@@ -21,12 +21,13 @@ defmodule Foundation.MixProject do
     ]
   end
 
-  # `:telemetry` is used where the user's application brings it; nothing here needs it.
+  # `:telemetry` is used where the user's application brings it; nothing here needs it. (Elixir 1.14
+  # drops what is optional; `Foundation.Telemetry` does not rely on the order of starting.)
   # Elixir 1.15 and newer take from the code path whatever is not named here.
   def application do
     [
       mod: {Foundation.Application, []},
-      extra_applications: [:logger, :crypto] ++ test_applications(Mix.env())
+      extra_applications: [:logger, :crypto, telemetry: :optional] ++ test_applications(Mix.env())
     ]
   end
 
