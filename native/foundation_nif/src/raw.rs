@@ -23,23 +23,22 @@ pub unsafe fn call(
     let lifetime = ();
     // SAFETY: the VM's environment outlives this call, and `lifetime` is this call's own.
     let env = unsafe { Env::new(&lifetime, nif_env) };
-    let argc = (argc as usize).min(MOST);
-    // SAFETY: an atom needs no environment, and the VM gives `argc` terms of this environment.
-    let given = |at: usize| unsafe { Term::new(env, *argv.add(at.min(argc.saturating_sub(1)))) };
-    if argc == 0 {
-        // SAFETY: as above; nothing here is without arguments.
-        return unsafe { enif_make_badarg(nif_env) };
-    }
+    // No NIF of this kind is without arguments, or has more than `MOST`.
+    let argc = (argc as usize).clamp(1, MOST);
+    // SAFETY: the VM gives `argc` terms of this environment; the places past the last repeat it.
+    let given = |at: usize| unsafe { Term::new(env, *argv.add(at.min(argc - 1))) };
     let terms: [Term; MOST] = std::array::from_fn(given);
     let result =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(env, &terms[..argc])));
     match result {
         Ok(Ok(term)) => term.as_c_arg(),
-        // SAFETY: both make an exception of this call's own environment.
+        // SAFETY: the exception is of this call's own environment.
         Ok(Err(_)) => unsafe { enif_make_badarg(nif_env) },
-        Err(_) => unsafe {
-            enif_raise_exception(nif_env, crate::terms::atoms::nif_panicked().as_c_arg())
-        },
+        Err(_) => {
+            let reason = crate::terms::atoms::nif_panicked().as_c_arg();
+            // SAFETY: as above.
+            unsafe { enif_raise_exception(nif_env, reason) }
+        }
     }
 }
 
