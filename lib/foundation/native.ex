@@ -14,6 +14,7 @@ defmodule Foundation.Native do
 
   # load
   def native_version, do: :erlang.nif_error(:nif_not_loaded)
+  def native_functions, do: :erlang.nif_error(:nif_not_loaded)
 
   # measure
   def measure_term(_term, _limit), do: :erlang.nif_error(:nif_not_loaded)

@@ -1,8 +1,11 @@
 //! What happens once, when the VM loads the library.
-use rustler::{Env, Term};
+use std::ffi::CStr;
+
+use rustler::codegen_runtime::inventory;
+use rustler::{Env, Nif, Term};
 
 /// The version that this library was built for. `Foundation.Native.Loader` finds it by its prefix
-/// in a file that it cannot load, to say which version that file is of.
+/// in a file, to say which version that file is of before it is loaded.
 #[used]
 static VERSION_MARK: &str = concat!("foundation_nif_version=", env!("CARGO_PKG_VERSION"), ";");
 
@@ -16,4 +19,16 @@ pub fn on_load(_env: Env, load_info: Term) -> bool {
 #[rustler::nif(name = "native_version")]
 fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
+}
+
+/// Name and arity of every function in this library, for the test that compares them with the stubs.
+#[rustler::nif(name = "native_functions")]
+fn functions() -> Vec<(String, u32)> {
+    inventory::iter::<Nif>()
+        .map(|nif| {
+            // SAFETY: rustler's macro makes the name from a C string literal.
+            let name = unsafe { CStr::from_ptr(nif.name) };
+            (name.to_string_lossy().into_owned(), nif.arity)
+        })
+        .collect()
 }
