@@ -5,15 +5,18 @@ defmodule Foundation.Application do
 
   @impl true
   def start(_type, _args) do
-    Foundation.Native.Loader.ensure!()
+    # Nothing works without the library: its absence is the reason that starting gives.
+    with :ok <- Foundation.Native.Loader.ensure() do
+      Supervisor.start_link(children(), strategy: :one_for_one, name: Foundation.Supervisor)
+    end
+  end
 
-    children = [
+  defp children do
+    [
       # Telemetry: first, so that everything after it is heard.
       Foundation.Telemetry.Handlers,
       # Frees what expires: before whatever makes shared terms.
       Foundation.Janitor
     ]
-
-    Supervisor.start_link(children, strategy: :one_for_one, name: Foundation.Supervisor)
   end
 end
