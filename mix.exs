@@ -10,6 +10,7 @@ defmodule Foundation.MixProject do
       elixir: "~> 1.14",
       compilers: Mix.compilers() ++ [:foundation_nif],
       elixirc_paths: elixirc_paths(Mix.env()),
+      elixirc_options: [no_warn_undefined: [:telemetry]],
       start_permanent: Mix.env() == :prod,
       deps: [],
       description:
