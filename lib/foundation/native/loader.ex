@@ -29,12 +29,12 @@ defmodule Foundation.Native.Loader do
     end
   end
 
-  @doc "Loads the library."
-  @spec ensure() :: :ok | {:error, String.t()}
-  def ensure do
+  @doc "Loads the module of the stubs, and the library with it."
+  @spec ensure(module()) :: :ok | {:error, String.t()}
+  def ensure(stubs) do
     # Verified before it is loaded: a refusal by the VM comes with a report of its own in the log.
     with {:ok, file} <- file(), :ok <- verify(file) do
-      case Code.ensure_loaded(Foundation.Native) do
+      case Code.ensure_loaded(stubs) do
         {:module, _} -> :ok
         {:error, reason} -> {:error, :persistent_term.get(@fault, does_not_load(file, reason))}
       end
@@ -88,7 +88,9 @@ defmodule Foundation.Native.Loader do
   end
 
   defp file do
-    prebuilt() || {:ok, Application.app_dir(:foundation, ["priv", "native", file_name()])}
+    with nil <- prebuilt() do
+      {:ok, Application.app_dir(:foundation, ["priv", "native", file_name()])}
+    end
   end
 
   defp prebuilt(file, :absolute, true), do: {:ok, file}

@@ -91,19 +91,19 @@ defmodule Foundation.Native.LoaderTest do
           "FOUNDATION_NIF_PATH must be an absolute path that ends in #{extension}, got: #{wrong}"
 
         assert Loader.prebuilt() == {:error, sentence}
-        assert Loader.ensure() == {:error, sentence}
+        assert Loader.ensure(Foundation.Native) == {:error, sentence}
       end
     end
 
     test "is named in the sentence about the file", %{tmp_dir: dir} do
       file = write(dir, "text")
       System.put_env("FOUNDATION_NIF_PATH", file)
-      assert {:error, message} = Loader.ensure()
+      assert {:error, message} = Loader.ensure(Foundation.Native)
       assert message =~ "library #{file} (FOUNDATION_NIF_PATH) is not one"
     end
   end
 
-  test "ensure/0 is content once the library is loaded" do
-    assert Loader.ensure() == :ok
+  test "ensure/1 is content once the library is loaded" do
+    assert Loader.ensure(Foundation.Native) == :ok
   end
 end
