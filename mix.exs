@@ -13,11 +13,16 @@ defmodule Foundation.MixProject do
       elixirc_options: [no_warn_undefined: [:telemetry]],
       start_permanent: Mix.env() == :prod,
       deps: [],
+      # Read by `mix docs`, wherever ExDoc is installed.
+      docs: [
+        main: "readme",
+        extras: ["README.md", "CHANGELOG.md"] ++ Path.wildcard("guides/*.md")
+      ],
       description:
         "Concurrency for the BEAM: shared terms, measured messages, LZ4, native memory in bounds",
       package: [
         licenses: ["Apache-2.0"],
-        files: ~w(lib native mix.exs Cargo.toml Cargo.lock README.md LICENSE)
+        files: ~w(lib native mix.exs Cargo.toml Cargo.lock README.md CHANGELOG.md LICENSE)
       ]
     ]
   end
