@@ -153,14 +153,17 @@ defmodule Foundation.Telemetry.Dispatch do
   defp in_span(metadata, context), do: Map.put_new(metadata, :telemetry_span_context, context)
 
   defp event!([_ | _] = event) do
-    (proper?(event) and Enum.all?(event, &is_atom/1)) || event!(:invalid, event)
+    (proper?(event) and Enum.all?(event, &is_atom/1)) || invalid_event!(event)
   end
 
-  defp event!(event), do: event!(:invalid, event)
-  defp event!(:invalid, event), do: invalid!("event", "a non-empty list of atoms", event)
+  defp event!(event), do: invalid_event!(event)
+
+  @spec invalid_event!(term()) :: no_return()
+  defp invalid_event!(event), do: invalid!("event", "a non-empty list of atoms", event)
 
   defp proper?(list), do: is_list(list) and not List.improper?(list)
 
+  @spec invalid!(String.t(), String.t(), term()) :: no_return()
   defp invalid!(argument, expected, given) do
     raise ArgumentError, "invalid #{argument}: expected #{expected}, got: #{Options.given(given)}"
   end
