@@ -50,7 +50,7 @@ defmodule Foundation.BEAM.Term.Size do
   defp environments([], heap, binary, complete?, _limit), do: size(heap, binary, complete?)
 
   defp environments(funs, heap, binary, complete?, limit) do
-    heap = heap + length(funs) * fun_bytes()
+    heap = Enum.reduce(funs, heap, &(&2 + fun_bytes(&1)))
 
     if complete? and heap + binary <= limit do
       envs = Enum.map(funs, &environment/1)
@@ -80,8 +80,14 @@ defmodule Foundation.BEAM.Term.Size do
     Enum.reduce(envs, 0, fn env, bytes -> bytes + if(env == {}, do: 16, else: 24) end)
   end
 
-  # A fun without variables: it differs between releases, and costs the VM no walk to tell.
-  defp fun_bytes, do: :erts_debug.flat_size(&:erlang.self/0) * 8
+  # Without its environment: what a fun is made of differs between releases. Neither of these two
+  # holds anything, so the VM's own answer costs no walk.
+  defp fun_bytes(fun) do
+    case :erlang.fun_info(fun, :type) do
+      {:type, :local} -> :erts_debug.flat_size(&fun_bytes/1) * 8
+      {:type, :external} -> :erts_debug.flat_size(&:erlang.self/0) * 8
+    end
+  end
 
   defp size(heap, binary, complete?) do
     %{heap_bytes: heap, binary_bytes: binary, complete?: complete?}
