@@ -29,7 +29,12 @@ defmodule Foundation.Options do
           | {:or, [type()]}
           | {:custom, String.t(), (term() -> boolean())}
 
-  @type schema :: %{specs: %{atom() => keyword()}, order: [atom()], defaults: map()}
+  @type schema :: %{
+          specs: %{atom() => keyword()},
+          order: [atom()],
+          defaults: map(),
+          required: [atom()]
+        }
 
   @doc "Checks the schema itself, at compile time, and prepares it."
   @spec schema!(keyword()) :: schema()
@@ -41,18 +46,19 @@ defmodule Foundation.Options do
     %{
       specs: Map.new(specs),
       order: Keyword.keys(specs),
-      defaults: Map.new(specs, fn {name, spec} -> {name, spec[:default]} end)
+      defaults: Map.new(specs, fn {name, spec} -> {name, spec[:default]} end),
+      required: for({name, spec} <- specs, spec[:required], do: name)
     }
   end
 
   @doc "The options as a map, defaults filled in; raises `ArgumentError` that names the option."
   @spec validate!(keyword(), schema(), String.t()) :: map()
-  def validate!([], %{defaults: defaults} = schema, where) do
-    required!(schema, defaults, where)
-  end
+  def validate!([], %{required: [], defaults: defaults}, _where), do: defaults
 
   def validate!(opts, schema, where) when is_list(opts) do
-    schema |> required!(fill(opts, schema.defaults, schema, where, opts), where)
+    values = fill(opts, schema.defaults, schema, where, opts)
+    for name <- schema.required, is_nil(values[name]), do: absent!(name, schema, where)
+    values
   end
 
   def validate!(opts, _schema, where), do: no_keyword!(opts, where)
@@ -81,13 +87,10 @@ defmodule Foundation.Options do
   defp fill([], acc, _schema, _where, _all), do: acc
   defp fill(_improper, _acc, _schema, where, all), do: no_keyword!(all, where)
 
-  defp required!(schema, values, where) do
-    for {name, spec} <- schema.specs, spec[:required], is_nil(values[name]) do
-      raise ArgumentError,
-            "option #{inspect(name)} is required in #{where}: expected #{expected(spec[:type])}"
-    end
-
-    values
+  defp absent!(name, schema, where) do
+    raise ArgumentError,
+          "option #{inspect(name)} is required in #{where}: " <>
+            "expected #{expected(schema.specs[name][:type])}"
   end
 
   defp invalid!(name, spec, value, where) do

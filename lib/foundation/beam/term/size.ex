@@ -19,9 +19,16 @@ defmodule Foundation.BEAM.Term.Size do
 
   @spec measure(term(), non_neg_integer() | :infinity) :: t()
   def measure(term, limit \\ :infinity)
-  def measure(term, :infinity), do: measure(term, @largest)
 
-  def measure(term, limit) when is_integer(limit) and limit >= 0 do
+  def measure(term, limit) when is_integer(limit) and limit in 0..@normal_limit do
+    case Native.measure_term(term, limit) do
+      {heap, binary, complete?} -> size(heap, binary, complete?)
+      {heap, binary, complete?, funs} -> environments(funs, heap, binary, complete?, limit)
+    end
+  end
+
+  def measure(term, limit) when limit == :infinity or (is_integer(limit) and limit > 0) do
+    # Any atom is greater than any number.
     limit = min(limit, @largest)
 
     case walk(term, limit) do
