@@ -3,6 +3,8 @@
 //! One module a domain, each mirrored by a file of the same name in `foundation_nif`.
 #![forbid(unsafe_code)]
 
+pub mod compression;
+pub mod cutoffs;
 pub mod measure;
 pub mod memory;
 pub mod path;
