@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 
 use foundation_core::compression::{
-    Checksum, Error, Fault, MAX_BLOCK_INPUT, compress_block, compress_frame, decode_block,
-    decompress_block, decompress_frame,
+    Checksum, Error, Fault, MAX_BLOCK_INPUT, check_external, compress_block, compress_frame,
+    decode_block, decompress_block, decompress_frame,
 };
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use proptest::collection::vec;
@@ -343,6 +343,34 @@ fn a_block_has_a_limit() {
         block_content(&four_gigabytes, u64::MAX)
             .unwrap_err()
             .reason(),
+        "corrupt"
+    );
+}
+
+#[test]
+fn compressed_terms_announce_a_size_that_can_be_true() {
+    let term =
+        |size: u32, rest: usize| [&[131, 80][..], &size.to_be_bytes(), &vec![0; rest]].concat();
+    assert_eq!(check_external(&[131, 106], 2), Ok(()));
+    let long = Error::TooLarge {
+        size: Some(2),
+        max: 1,
+    };
+    assert_eq!(check_external(&[131, 106], 1), Err(long));
+    assert_eq!(check_external(&[131], 10), Err(Error::NotATerm));
+    assert_eq!(
+        check_external(&[131, 80, 0, 0, 0], 10),
+        Err(Error::NotATerm)
+    );
+    assert_eq!(check_external(b"{}", 10), Err(Error::NotATerm));
+    assert_eq!(check_external(&term(1032, 1), 1032), Ok(()));
+    let claim = Error::TooLarge {
+        size: Some(1033),
+        max: 1032,
+    };
+    assert_eq!(check_external(&term(1033, 10), 1032), Err(claim));
+    assert_eq!(
+        check_external(&term(1033, 1), 2000).unwrap_err().reason(),
         "corrupt"
     );
 }

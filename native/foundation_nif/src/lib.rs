@@ -2,6 +2,8 @@
 #![allow(missing_docs)]
 
 mod arena;
+mod buffer;
+mod compression;
 mod janitor;
 mod load;
 mod measure;

@@ -9,6 +9,7 @@
 //! Where a frame does not say its size, the output grows as blocks arrive, within the same bounds.
 
 mod decode;
+mod external;
 mod frame;
 mod header;
 mod prefixed;
@@ -16,6 +17,7 @@ mod probe;
 mod reader;
 
 pub use decode::{Fault, decode as decode_block};
+pub use external::{check as check_external, is_zlib as is_zlib_external};
 pub use frame::compress as compress_frame;
 pub use prefixed::{
     MAX_INPUT as MAX_BLOCK_INPUT, compress as compress_block, decompress as decompress_block,
@@ -62,6 +64,9 @@ pub enum Error {
     /// LZ4, but of a kind that is not read.
     #[error("{0} are not supported")]
     Unsupported(&'static str),
+    /// The content is no term in the external format, or `safe` forbids it.
+    #[error("the content is not a term, or not one that is allowed")]
+    NotATerm,
     /// The allocator refused.
     #[error("there is no memory for {bytes} bytes")]
     OutOfMemory {
@@ -82,6 +87,7 @@ impl Error {
             Error::Corrupt(_) => "corrupt",
             Error::TooLarge { .. } | Error::InputTooLarge { .. } => "too_large",
             Error::Unsupported(_) => "unsupported",
+            Error::NotATerm => "not_a_term",
             Error::OutOfMemory { .. } => "out_of_memory",
             Error::Cancelled => "cancelled",
         }

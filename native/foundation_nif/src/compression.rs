@@ -1,0 +1,246 @@
+//! `Foundation.BEAM.Compression`: each NIF twice, for a normal and for a dirty scheduler.
+//!
+//! The first answers `:dirty` where the work is too long for a normal scheduler, so that the cut-offs
+//! stand in one table (`foundation_core::cutoffs`) and nowhere in Elixir.
+use foundation_core::compression::{self as core, Checksum, Error};
+use foundation_core::cutoffs::{self, percent};
+use rustler::schedule::consume_timeslice;
+use rustler::types::atom::Atom;
+use rustler::{Binary, Encoder, Env, NifUnitEnum, OwnedBinary, Term, sys};
+
+use crate::buffer::VmBuffer;
+
+mod atoms {
+    rustler::atoms! { ok, error, dirty, external, size, max_size }
+}
+
+#[derive(NifUnitEnum, Clone, Copy)]
+enum Format {
+    Frame,
+    Block,
+}
+
+#[derive(NifUnitEnum, Clone, Copy)]
+enum Sums {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What a packed term becomes: LZ4 in any case, or only where it pays.
+#[derive(NifUnitEnum, Clone, Copy)]
+enum Packing {
+    Frame,
+    Block,
+    Adaptive,
+}
+
+#[rustler::nif(name = "compression_compress")]
+fn compress<'a>(env: Env<'a>, input: Binary<'a>, format: Format, sums: Sums) -> Term<'a> {
+    if input.len() > cutoffs::COMPRESS_BYTES {
+        return atoms::dirty().encode(env);
+    }
+    consume_timeslice(env, percent(input.len(), cutoffs::COMPRESS_PER_PERCENT));
+    result(env, write(&input, format, sums, &mut || true))
+}
+
+#[rustler::nif(name = "compression_compress_dirty", schedule = "DirtyCpu")]
+fn compress_dirty<'a>(env: Env<'a>, input: Binary<'a>, format: Format, sums: Sums) -> Term<'a> {
+    result(env, write(&input, format, sums, &mut || alive(env)))
+}
+
+#[rustler::nif(name = "compression_decompress")]
+fn decompress<'a>(env: Env<'a>, input: Binary<'a>, format: Format, max: u64) -> Term<'a> {
+    match read_small(env, &input, format, max, cutoffs::DECOMPRESS_BYTES) {
+        Some(read) => result(env, read),
+        None => atoms::dirty().encode(env),
+    }
+}
+
+#[rustler::nif(name = "compression_decompress_dirty", schedule = "DirtyCpu")]
+fn decompress_dirty<'a>(env: Env<'a>, input: Binary<'a>, format: Format, max: u64) -> Term<'a> {
+    result(env, read(&input, format, max, &mut || alive(env)))
+}
+
+/// `size` is what the caller knows of the size of the term's external format.
+#[rustler::nif(name = "compression_encode")]
+fn encode_term<'a>(
+    env: Env<'a>,
+    term: Term<'a>,
+    packing: Packing,
+    sums: Sums,
+    size: u64,
+) -> Term<'a> {
+    if size > cutoffs::ENCODE_TERM_BYTES as u64 {
+        return atoms::dirty().encode(env);
+    }
+    let plain = term.to_binary();
+    consume_timeslice(env, percent(plain.len(), cutoffs::ENCODE_TERM_PER_PERCENT));
+    result(env, pack(plain, packing, sums, &mut || true))
+}
+
+#[rustler::nif(name = "compression_encode_dirty", schedule = "DirtyCpu")]
+fn encode_term_dirty<'a>(env: Env<'a>, term: Term<'a>, packing: Packing, sums: Sums) -> Term<'a> {
+    result(
+        env,
+        pack(term.to_binary(), packing, sums, &mut || alive(env)),
+    )
+}
+
+#[rustler::nif(name = "compression_decode")]
+fn decode_term<'a>(
+    env: Env<'a>,
+    input: Binary<'a>,
+    format: Format,
+    max: u64,
+    safe: bool,
+) -> Term<'a> {
+    match read_small(env, &input, format, max, cutoffs::DECODE_TERM_BYTES) {
+        Some(read) => to_term(env, read, max, safe),
+        None => atoms::dirty().encode(env),
+    }
+}
+
+#[rustler::nif(name = "compression_decode_dirty", schedule = "DirtyCpu")]
+fn decode_term_dirty<'a>(
+    env: Env<'a>,
+    input: Binary<'a>,
+    format: Format,
+    max: u64,
+    safe: bool,
+) -> Term<'a> {
+    let read = read(&input, format, max, &mut || alive(env));
+    to_term(env, read, max, safe)
+}
+
+#[rustler::nif(name = "compression_check_external")]
+fn check_external<'a>(env: Env<'a>, input: Binary<'a>, max: u64) -> Term<'a> {
+    match core::check_external(&input, max) {
+        Ok(()) => atoms::ok().encode(env),
+        Err(error) => failure(env, &error),
+    }
+}
+
+/// Looks at whether the process that called is still there: killing it does not stop its NIF.
+fn alive(env: Env) -> bool {
+    // SAFETY: `env` is that of the running call, on the thread that runs it.
+    unsafe { sys::enif_is_current_process_alive(env.as_c_arg()) != 0 }
+}
+
+type Wanted<'a> = &'a mut dyn FnMut() -> bool;
+
+fn write(input: &[u8], format: Format, sums: Sums, wanted: Wanted) -> Result<VmBuffer, Error> {
+    let mut out = VmBuffer::default();
+    match format {
+        Format::Frame => core::compress_frame(input, &mut out, sums.into(), wanted)?,
+        Format::Block => core::compress_block(input, &mut out)?,
+    }
+    Ok(out)
+}
+
+fn read(input: &[u8], format: Format, max: u64, wanted: Wanted) -> Result<VmBuffer, Error> {
+    let mut out = VmBuffer::default();
+    match format {
+        Format::Frame => core::decompress_frame(input, &mut out, max, wanted)?,
+        Format::Block => core::decompress_block(input, &mut out, max)?,
+    }
+    Ok(out)
+}
+
+/// Reads what is at most `cutoff` bytes long on either side; `None` where it is longer.
+fn read_small(
+    env: Env,
+    input: &[u8],
+    format: Format,
+    max: u64,
+    cutoff: usize,
+) -> Option<Result<VmBuffer, Error>> {
+    if input.len() > cutoff {
+        return None;
+    }
+    let limit = max.min(cutoff as u64);
+    let read = read(input, format, limit, &mut || true);
+    consume_timeslice(env, percent(cutoff, cutoffs::DECOMPRESS_PER_PERCENT));
+    match read {
+        Err(Error::TooLarge { .. }) if limit < max => None,
+        read => Some(read),
+    }
+}
+
+/// Compresses a term's external format; keeps that where `packing` says so and LZ4 saves under a tenth.
+fn pack(
+    plain: OwnedBinary,
+    packing: Packing,
+    sums: Sums,
+    wanted: Wanted,
+) -> Result<VmBuffer, Error> {
+    let format = match packing {
+        Packing::Block => Format::Block,
+        Packing::Frame | Packing::Adaptive => Format::Frame,
+    };
+    let packed = write(&plain, format, sums, wanted)?;
+    match packing {
+        Packing::Adaptive if packed.as_slice().len() > plain.len() - plain.len() / 10 => {
+            Ok(plain.into())
+        }
+        _ => Ok(packed),
+    }
+}
+
+/// Makes a term of its external format, all of which must be one term. What zlib has compressed is handed back
+/// as `{:external, binary}`: only `:erlang.binary_to_term/2` reads that.
+fn to_term<'a>(env: Env<'a>, read: Result<VmBuffer, Error>, max: u64, safe: bool) -> Term<'a> {
+    let term = read.and_then(|content| {
+        core::check_external(content.as_slice(), max)?;
+        if core::is_zlib_external(content.as_slice()) {
+            return Ok((atoms::external(), content.into_term(env)));
+        }
+        match external_to_term(env, content.as_slice(), safe).ok_or(Error::NotATerm)? {
+            (term, size) if size == content.as_slice().len() => Ok((atoms::ok(), term)),
+            _ => Err(Error::Corrupt("there are bytes after the term")),
+        }
+    });
+    match term {
+        Ok(term) => term.encode(env),
+        Err(error) => failure(env, &error),
+    }
+}
+
+fn external_to_term<'a>(env: Env<'a>, content: &[u8], safe: bool) -> Option<(Term<'a>, usize)> {
+    if safe {
+        return env.binary_to_term(content);
+    }
+    // SAFETY: the VM checks every byte, as `:erlang.binary_to_term/1` does; what is not checked is
+    // whether new atoms are welcome, and the caller has said that they are.
+    unsafe { env.binary_to_term_trusted(content) }
+}
+
+fn result<'a>(env: Env<'a>, made: Result<VmBuffer, Error>) -> Term<'a> {
+    match made {
+        Ok(buffer) => (atoms::ok(), buffer.into_term(env)).encode(env),
+        Err(error) => failure(env, &error),
+    }
+}
+
+fn failure<'a>(env: Env<'a>, error: &Error) -> Term<'a> {
+    let (size, max) = error.sizes();
+    let figures = [(atoms::size(), size), (atoms::max_size(), max)];
+    let known = figures
+        .iter()
+        .filter_map(|(key, value)| value.map(|value| (*key, value)));
+    let context: std::collections::HashMap<Atom, u64> = known.collect();
+    match Atom::from_str(env, error.reason()) {
+        Ok(reason) => (atoms::error(), (reason, error.to_string(), context)).encode(env),
+        Err(_) => atoms::error().encode(env),
+    }
+}
+
+impl From<Sums> for Checksum {
+    fn from(sums: Sums) -> Self {
+        match sums {
+            Sums::Auto => Checksum::Auto,
+            Sums::Always => Checksum::Always,
+            Sums::Never => Checksum::Never,
+        }
+    }
+}
