@@ -1,7 +1,9 @@
 defmodule Foundation.BEAM.Compression do
+  alias Foundation.BEAM.Term.Size
   alias Foundation.{Error, Native, Options}
 
   @max_size 268_435_456
+  @largest_hint 16_384
 
   @format [
     type: {:in, [:frame, :block]},
@@ -102,10 +104,11 @@ defmodule Foundation.BEAM.Compression do
     data = binary!(data, "Compression.compress/2")
     checksum = checksum(opts.checksum)
 
-    with :dirty <- Native.compression_compress(data, opts.format, checksum) do
-      Native.compression_compress_dirty(data, opts.format, checksum)
+    case Native.compression_compress(data, opts.format, checksum) do
+      :dirty -> Error.wrap(Native.compression_compress_dirty(data, opts.format, checksum))
+      {:store, parts} -> {:ok, IO.iodata_to_binary(parts)}
+      result -> Error.wrap(result)
     end
-    |> Error.wrap()
   end
 
   @doc """
@@ -276,10 +279,13 @@ defmodule Foundation.BEAM.Compression do
     end
   end
 
-  # What is known of a term's size at no cost.
-  defp size_hint(term) when is_binary(term), do: byte_size(term)
-  defp size_hint(term) when is_atom(term) or is_float(term) or is_pid(term), do: 0
-  defp size_hint(_term), do: :unknown
+  # The external format of most terms is smaller than the term. The walk ends early where it is large.
+  defp size_hint(term) do
+    case Size.measure(term, @largest_hint) do
+      %{complete?: true} = size -> size.heap_bytes + size.binary_bytes
+      _more -> :unknown
+    end
+  end
 
   defp checksum(:auto), do: :auto
   defp checksum(true), do: :always

@@ -2,16 +2,16 @@
 //!
 //! The first answers `:dirty` where the work is too long for a normal scheduler, so that the cut-offs
 //! stand in one table (`foundation_core::cutoffs`) and nowhere in Elixir.
-use foundation_core::compression::{self as core, Checksum, Error};
+use foundation_core::compression::{self as core, Checksum, Error, Stored};
 use foundation_core::cutoffs::{self, percent};
 use rustler::schedule::consume_timeslice;
 use rustler::types::atom::Atom;
-use rustler::{Binary, Encoder, Env, NifUnitEnum, OwnedBinary, Term, sys};
+use rustler::{Binary, Encoder, Env, NewBinary, NifUnitEnum, OwnedBinary, Term, sys};
 
 use crate::buffer::VmBuffer;
 
 mod atoms {
-    rustler::atoms! { ok, error, dirty, external, size, max_size }
+    rustler::atoms! { ok, error, dirty, store, external, size, max_size }
 }
 
 #[derive(NifUnitEnum, Clone, Copy)]
@@ -38,7 +38,7 @@ enum Packing {
 #[rustler::nif(name = "compression_compress")]
 fn compress<'a>(env: Env<'a>, input: Binary<'a>, format: Format, sums: Sums) -> Term<'a> {
     if input.len() > cutoffs::COMPRESS_BYTES {
-        return atoms::dirty().encode(env);
+        return large(env, input, format, sums);
     }
     consume_timeslice(env, percent(input.len(), cutoffs::COMPRESS_PER_PERCENT));
     result(env, write(&input, format, sums, &mut || true))
@@ -51,7 +51,7 @@ fn compress_dirty<'a>(env: Env<'a>, input: Binary<'a>, format: Format, sums: Sum
 
 #[rustler::nif(name = "compression_decompress")]
 fn decompress<'a>(env: Env<'a>, input: Binary<'a>, format: Format, max: u64) -> Term<'a> {
-    match read_small(env, &input, format, max, cutoffs::DECOMPRESS_BYTES) {
+    match read_small(env, &input, format, max, cutoffs::DECOMPRESSED_BYTES) {
         Some(read) => result(env, read),
         None => atoms::dirty().encode(env),
     }
@@ -147,7 +147,36 @@ fn read(input: &[u8], format: Format, max: u64, wanted: Wanted) -> Result<VmBuff
     Ok(out)
 }
 
-/// Reads what is at most `cutoff` bytes long on either side; `None` where it is longer.
+/// `:dirty`, or where all there is to do is a copy, `{:store, iolist}`: the VM makes a binary of that as it makes
+/// any, giving way to others and reusing memory that another scheduler could not.
+fn large<'a>(env: Env<'a>, input: Binary<'a>, format: Format, sums: Sums) -> Term<'a> {
+    let stored = match (format, sums) {
+        (Format::Frame, Sums::Auto | Sums::Never) => core::stored_frame(&input),
+        _ => Ok(None),
+    };
+    match stored {
+        Ok(Some(stored)) => {
+            consume_timeslice(env, cutoffs::PROBE_PERCENT);
+            (atoms::store(), parts(env, input, &stored)).encode(env)
+        }
+        Ok(None) => atoms::dirty().encode(env),
+        Err(error) => failure(env, &error),
+    }
+}
+
+fn parts<'a>(env: Env<'a>, input: Binary<'a>, stored: &Stored) -> Vec<Term<'a>> {
+    let small = |bytes: &[u8]| NewBinary::from_slice(env, bytes).into();
+    let mut parts = vec![small(&stored.header)];
+    for (word, range) in &stored.blocks {
+        parts.push(small(word));
+        let part = input.make_subbinary(range.start, range.len());
+        parts.extend(part.map(|part| part.to_term(env)));
+    }
+    parts.push(small(&stored.end));
+    parts
+}
+
+/// Reads what is small, and becomes at most `cutoff` bytes; `None` where it is more.
 fn read_small(
     env: Env,
     input: &[u8],
@@ -155,12 +184,16 @@ fn read_small(
     max: u64,
     cutoff: usize,
 ) -> Option<Result<VmBuffer, Error>> {
-    if input.len() > cutoff {
+    if input.len() > cutoffs::DECOMPRESS_BYTES {
         return None;
     }
     let limit = max.min(cutoff as u64);
     let read = read(input, format, limit, &mut || true);
-    consume_timeslice(env, percent(cutoff, cutoffs::DECOMPRESS_PER_PERCENT));
+    let bytes = read.as_ref().map_or(0, |content| content.as_slice().len());
+    consume_timeslice(
+        env,
+        percent(input.len() + bytes, cutoffs::DECOMPRESS_PER_PERCENT),
+    );
     match read {
         Err(Error::TooLarge { .. }) if limit < max => None,
         read => Some(read),

@@ -3,13 +3,46 @@ use lz4_flex::block;
 
 use super::{Buffer, Checksum, Error, Watch, header, probe, resize};
 
-/// A block's size and its checksum.
-const BLOCK_EXTRA: usize = 8;
 const END_MARK: usize = 4;
 
 /// 256 KiB compress as well as 4 MiB to about 1 per cent, stay in the second-level cache and take 0.4 ms.
 const LARGE_BLOCK: (usize, u8) = (256 * 1024, 5);
 const SMALL_BLOCK: (usize, u8) = (64 * 1024, 4);
+
+/// 4 MiB: the largest block there is, so that there are few.
+const STORED_BLOCK: (usize, u8) = (4 * 1024 * 1024, 7);
+
+/// The parts of a frame that stores its content as it is: what to write before each range of the
+/// input, and at the end.
+pub struct Stored {
+    /// The header.
+    pub header: [u8; header::WRITTEN],
+    /// The blocks: what stands before each, and what it holds.
+    pub blocks: Vec<([u8; 4], std::ops::Range<usize>)>,
+    /// The end mark.
+    pub end: [u8; END_MARK],
+}
+
+/// The frame that stores the input, where that is large and does not compress: for the caller to put together
+/// without another pass over the data. `None` where compressing is worth a try.
+pub fn stored(input: &[u8]) -> Result<Option<Stored>, Error> {
+    if probe::worthwhile(input)? {
+        return Ok(None);
+    }
+    let (size, code) = STORED_BLOCK;
+    let blocks = (0..input.len()).step_by(size).map(|start| {
+        let end = input.len().min(start + size);
+        (
+            ((end - start) as u32 | header::STORED).to_le_bytes(),
+            start..end,
+        )
+    });
+    Ok(Some(Stored {
+        header: header::write(input.len() as u64, code, false),
+        blocks: blocks.collect(),
+        end: [0; END_MARK],
+    }))
+}
 
 /// Writes `input` as one frame of independent blocks with its content size into `out`, which afterwards holds
 /// the frame and nothing else. Blocks that do not get smaller are stored as they are, so that a frame is never
@@ -21,13 +54,13 @@ pub fn compress(
     wanted: &mut dyn FnMut() -> bool,
 ) -> Result<(), Error> {
     let (block_size, block_code) = block_size(input.len());
-    resize(out, bound(input.len(), block_size)?)?;
-    let worthwhile = probe::worthwhile(input, &mut out.bytes()[header::WRITTEN..]);
+    let worthwhile = probe::worthwhile(input)?;
     let mut sealed = match checksums {
         Checksum::Auto => worthwhile,
         Checksum::Always => true,
         Checksum::Never => false,
     };
+    resize(out, bound(input.len(), block_size, worthwhile, sealed)?)?;
     let mut writer = Writer::new(out.bytes());
     let mut watch = Watch::new(wanted);
     for chunk in input.chunks(block_size) {
@@ -53,11 +86,18 @@ fn block_size(input: usize) -> (usize, u8) {
     }
 }
 
-/// Room for the frame and for what LZ4 may write before a block turns out not to get smaller.
-fn bound(input: usize, block_size: usize) -> Result<usize, Error> {
+/// Room for the frame, and where blocks are compressed, for what LZ4 may write before a block turns out not to get
+/// smaller. What is only stored gets exactly its size: making a large binary smaller again costs the VM pages
+/// that it could have used the next time.
+fn bound(input: usize, block_size: usize, worthwhile: bool, sealed: bool) -> Result<usize, Error> {
     let blocks = input.div_ceil(block_size);
-    let widest = block::get_maximum_output_size(block_size.min(input));
-    (blocks * BLOCK_EXTRA + header::WRITTEN + END_MARK + widest)
+    let word = if worthwhile || sealed { 8 } else { 4 };
+    let widest = if worthwhile {
+        block::get_maximum_output_size(block_size.min(input))
+    } else {
+        0
+    };
+    (blocks * word + header::WRITTEN + END_MARK + widest)
         .checked_add(input)
         .ok_or(Error::OutOfMemory { bytes: u64::MAX })
 }
