@@ -51,10 +51,5 @@ defmodule Foundation.Native do
   def compression_decompress_dirty(_data, _format, _max), do: :erlang.nif_error(:nif_not_loaded)
   def compression_encode(_term, _packing, _sums, _size), do: :erlang.nif_error(:nif_not_loaded)
   def compression_encode_dirty(_term, _packing, _sums), do: :erlang.nif_error(:nif_not_loaded)
-  def compression_decode(_data, _format, _max, _safe), do: :erlang.nif_error(:nif_not_loaded)
-
-  def compression_decode_dirty(_data, _format, _max, _safe),
-    do: :erlang.nif_error(:nif_not_loaded)
-
   def compression_check_external(_data, _max), do: :erlang.nif_error(:nif_not_loaded)
 end

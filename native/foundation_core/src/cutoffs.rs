@@ -26,12 +26,6 @@ pub const ENCODE_TERM_BYTES: usize = 8 * 1024;
 /// Bytes of external term format written and compressed in 10 microseconds.
 pub const ENCODE_TERM_PER_PERCENT: usize = 2_000;
 
-/// Bytes of external term format that become a term on a normal scheduler (200 MB/s where it is
-/// all small integers and tuples: 40 microseconds).
-pub const DECODE_TERM_BYTES: usize = 8 * 1024;
-/// Bytes of external term format that become a term in 10 microseconds.
-pub const DECODE_TERM_PER_PERCENT: usize = 2_000;
-
 /// The per cent of a time slice that `bytes` take, for `enif_consume_timeslice` (1 to 100).
 pub fn percent(bytes: usize, per_percent: usize) -> i32 {
     (bytes / per_percent).clamp(1, 100) as i32

@@ -11,7 +11,7 @@ use rustler::{Binary, Encoder, Env, NewBinary, NifUnitEnum, OwnedBinary, Term, s
 use crate::buffer::VmBuffer;
 
 mod atoms {
-    rustler::atoms! { ok, error, dirty, store, external, size, max_size }
+    rustler::atoms! { ok, error, dirty, store, size, max_size }
 }
 
 #[derive(NifUnitEnum, Clone, Copy)]
@@ -51,7 +51,7 @@ fn compress_dirty<'a>(env: Env<'a>, input: Binary<'a>, format: Format, sums: Sum
 
 #[rustler::nif(name = "compression_decompress")]
 fn decompress<'a>(env: Env<'a>, input: Binary<'a>, format: Format, max: u64) -> Term<'a> {
-    match read_small(env, &input, format, max, cutoffs::DECOMPRESSED_BYTES) {
+    match read_small(env, &input, format, max) {
         Some(read) => result(env, read),
         None => atoms::dirty().encode(env),
     }
@@ -85,32 +85,6 @@ fn encode_term_dirty<'a>(env: Env<'a>, term: Term<'a>, packing: Packing, sums: S
         env,
         pack(term.to_binary(), packing, sums, &mut || alive(env)),
     )
-}
-
-#[rustler::nif(name = "compression_decode")]
-fn decode_term<'a>(
-    env: Env<'a>,
-    input: Binary<'a>,
-    format: Format,
-    max: u64,
-    safe: bool,
-) -> Term<'a> {
-    match read_small(env, &input, format, max, cutoffs::DECODE_TERM_BYTES) {
-        Some(read) => to_term(env, read, max, safe),
-        None => atoms::dirty().encode(env),
-    }
-}
-
-#[rustler::nif(name = "compression_decode_dirty", schedule = "DirtyCpu")]
-fn decode_term_dirty<'a>(
-    env: Env<'a>,
-    input: Binary<'a>,
-    format: Format,
-    max: u64,
-    safe: bool,
-) -> Term<'a> {
-    let read = read(&input, format, max, &mut || alive(env));
-    to_term(env, read, max, safe)
 }
 
 #[rustler::nif(name = "compression_check_external")]
@@ -176,18 +150,12 @@ fn parts<'a>(env: Env<'a>, input: Binary<'a>, stored: &Stored) -> Vec<Term<'a>> 
     parts
 }
 
-/// Reads what is small, and becomes at most `cutoff` bytes; `None` where it is more.
-fn read_small(
-    env: Env,
-    input: &[u8],
-    format: Format,
-    max: u64,
-    cutoff: usize,
-) -> Option<Result<VmBuffer, Error>> {
+/// Reads what is small and stays so; `None` for the rest.
+fn read_small(env: Env, input: &[u8], format: Format, max: u64) -> Option<Result<VmBuffer, Error>> {
     if input.len() > cutoffs::DECOMPRESS_BYTES {
         return None;
     }
-    let limit = max.min(cutoff as u64);
+    let limit = max.min(cutoffs::DECOMPRESSED_BYTES as u64);
     let read = read(input, format, limit, &mut || true);
     let bytes = read.as_ref().map_or(0, |content| content.as_slice().len());
     consume_timeslice(
@@ -218,34 +186,6 @@ fn pack(
         }
         _ => Ok(packed),
     }
-}
-
-/// Makes a term of its external format, all of which must be one term. What zlib has compressed is handed back
-/// as `{:external, binary}`: only `:erlang.binary_to_term/2` reads that.
-fn to_term<'a>(env: Env<'a>, read: Result<VmBuffer, Error>, max: u64, safe: bool) -> Term<'a> {
-    let term = read.and_then(|content| {
-        core::check_external(content.as_slice(), max)?;
-        if core::is_zlib_external(content.as_slice()) {
-            return Ok((atoms::external(), content.into_term(env)));
-        }
-        match external_to_term(env, content.as_slice(), safe).ok_or(Error::NotATerm)? {
-            (term, size) if size == content.as_slice().len() => Ok((atoms::ok(), term)),
-            _ => Err(Error::Corrupt("there are bytes after the term")),
-        }
-    });
-    match term {
-        Ok(term) => term.encode(env),
-        Err(error) => failure(env, &error),
-    }
-}
-
-fn external_to_term<'a>(env: Env<'a>, content: &[u8], safe: bool) -> Option<(Term<'a>, usize)> {
-    if safe {
-        return env.binary_to_term(content);
-    }
-    // SAFETY: the VM checks every byte, as `:erlang.binary_to_term/1` does; what is not checked is
-    // whether new atoms are welcome, and the caller has said that they are.
-    unsafe { env.binary_to_term_trusted(content) }
 }
 
 fn result<'a>(env: Env<'a>, made: Result<VmBuffer, Error>) -> Term<'a> {

@@ -36,8 +36,3 @@ pub fn check(content: &[u8], max: u64) -> Result<(), Error> {
         _ => Err(Error::NotATerm),
     }
 }
-
-/// Whether zlib has compressed the term.
-pub fn is_zlib(content: &[u8]) -> bool {
-    content.starts_with(&[VERSION, ZLIB])
-}

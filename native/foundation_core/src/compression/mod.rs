@@ -17,7 +17,7 @@ mod probe;
 mod reader;
 
 pub use decode::{Fault, decode as decode_block};
-pub use external::{check as check_external, is_zlib as is_zlib_external};
+pub use external::check as check_external;
 pub use frame::{Stored, compress as compress_frame, stored as stored_frame};
 pub use prefixed::{
     MAX_INPUT as MAX_BLOCK_INPUT, compress as compress_block, decompress as decompress_block,
