@@ -80,8 +80,8 @@ defmodule Foundation.BEAM.SharedTerm do
 
   @never 0xFFFF_FFFF_FFFF_FFFF
 
-  @typedoc "A handle: opaque, to be sent and compared, never to be made by hand."
-  @opaque handle :: reference()
+  @typedoc "A handle: a reference, to be sent and compared, never to be made by hand."
+  @type handle :: reference()
 
   @typedoc "Steps to a part."
   @type path :: [term()]
