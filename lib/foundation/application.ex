@@ -6,7 +6,8 @@ defmodule Foundation.Application do
   @impl true
   def start(_type, _args) do
     # Nothing works without the library: its absence is the reason that starting gives.
-    with :ok <- Foundation.Native.Loader.ensure(Foundation.Native) do
+    with :ok <- Foundation.Native.Loader.ensure(Foundation.Native),
+         :ok <- Foundation.BEAM.Messages.Policy.load!() do
       Supervisor.start_link(children(), strategy: :one_for_one, name: Foundation.Supervisor)
     end
   end

@@ -1,0 +1,112 @@
+defmodule Foundation.BEAM.Messages.FlowControlTest do
+  use ExUnit.Case, async: true
+
+  alias Foundation.BEAM.Messages
+  alias Foundation.{Error, Events, Receiver}
+
+  @refused [:foundation, :messages, :refused]
+  @flow [strategy: :flow_controlled, max_queue_size: 5]
+
+  test "the queue is full at max_queue_size, not before" do
+    receiver = Receiver.start(4)
+    assert Messages.send_optimized(receiver, :fifth, @flow) == {:ok, :sent}
+
+    assert {:error, %Error{error_type: :flow_control_failed, context: context}} =
+             Messages.send_optimized(receiver, :sixth, @flow ++ [max_retries: 0])
+
+    assert context == %{destination: receiver, reason: {:queue_full, 5}}
+    assert Process.info(receiver, :message_queue_len) == {:message_queue_len, 5}
+  end
+
+  test "the limit is 1000 unless given" do
+    assert {:ok, :sent} = Messages.send_optimized(Receiver.start(999), :a, flow_control: true)
+
+    assert {:error, %Error{context: %{reason: {:queue_full, 1000}}}} =
+             Messages.send_optimized(Receiver.start(1000), :a, flow_control: true, max_retries: 0)
+  end
+
+  test "it waits for room, retry_delay first and twice as long each time" do
+    receiver = Receiver.start(5)
+
+    {us, {:error, %Error{}}} =
+      :timer.tc(fn ->
+        Messages.send_optimized(receiver, :a, @flow ++ [max_retries: 3, retry_delay: 5])
+      end)
+
+    assert us >= (5 + 10 + 20) * 1000
+  end
+
+  test "room that comes while it waits is taken" do
+    receiver = Receiver.start(5)
+    task = Task.async(fn -> Messages.send_optimized(receiver, :a, @flow ++ [retry_delay: 1]) end)
+    Receiver.read(receiver, 2)
+    assert Task.await(task) == {:ok, :sent}
+    Receiver.read(receiver, 4)
+    assert_receive {:read, ^receiver, :a}
+  end
+
+  test "what it gives up on is counted by an event" do
+    Events.listen(@refused)
+    receiver = Receiver.start(5)
+    Messages.send_optimized(receiver, :a, @flow ++ [max_retries: 0])
+
+    assert_received {:event, @refused, %{count: 1},
+                     %{destination: ^receiver, reason: {:queue_full, 5}}}
+  end
+
+  test "in a list only those that are full fail, and the others have their message before" do
+    {full, free} = {Receiver.start(5), Receiver.start()}
+    {gone, ref} = spawn_monitor(fn -> :ok end)
+    assert_receive {:DOWN, ^ref, :process, _, _}
+    Receiver.read(free, 1)
+
+    assert {:error, %Error{error_type: :send_failed, context: context}} =
+             Messages.send_optimized([full, gone, free], :a, @flow ++ [retry_delay: 1])
+
+    assert_receive {:read, ^free, :a}
+    assert %{sent: 1, value: :sent} = context
+    assert {_, %Error{error_type: :flow_control_failed}} = List.keyfind(context.failed, full, 0)
+    assert {_, %Error{error_type: :noproc}} = List.keyfind(context.failed, gone, 0)
+    assert length(context.failed) == 2
+  end
+
+  @tag :two_schedulers
+  test "a receiver that cannot answer is waited for no longer than probe_timeout" do
+    busy = Receiver.busy()
+    opts = @flow ++ [max_retries: 0, probe_timeout: 20]
+    {us, result} = :timer.tc(fn -> Messages.send_optimized(busy, :a, opts) end)
+
+    assert {:error, %Error{error_type: :flow_control_failed, context: %{reason: :unresponsive}}} =
+             result
+
+    assert us >= 20_000
+    # Whoever asks it directly waits until its end.
+    assert Process.info(busy, :message_queue_len) == nil
+  end
+
+  @tag :two_schedulers
+  test "one such receiver delays the others of a list by no message" do
+    {busy, free} = {Receiver.busy(), Receiver.start()}
+    Receiver.read(free, 1)
+    opts = @flow ++ [max_retries: 0, probe_timeout: 20]
+    assert {:error, %Error{context: context}} = Messages.send_optimized([busy, free], :a, opts)
+    assert [{^busy, %Error{context: %{reason: :unresponsive}}}] = context.failed
+    assert_receive {:read, ^free, :a}
+  end
+
+  test "the caller's own queue is asked too" do
+    assert Messages.send_optimized(self(), :a, strategy: :flow_controlled) == {:ok, :sent}
+    opts = [strategy: :flow_controlled, max_queue_size: 1, max_retries: 0]
+    assert {:error, %Error{}} = Messages.send_optimized(self(), :b, opts)
+  end
+
+  @tag :two_schedulers
+  test "no helper and no message of a probe stays behind" do
+    busy = Receiver.busy()
+    before = Process.info(self(), [:monitors, :links, :message_queue_len])
+    Messages.send_optimized(busy, :a, @flow ++ [max_retries: 1, retry_delay: 0, probe_timeout: 5])
+    Messages.send_optimized(Receiver.start(), :a, @flow)
+    assert Process.info(self(), :monitors) == {:monitors, before[:monitors]}
+    assert Process.info(self(), :message_queue_len) == {:message_queue_len, 0}
+  end
+end
