@@ -17,7 +17,9 @@ defmodule Foundation.Application do
       # Telemetry: first, so that everything after it is heard.
       Foundation.Telemetry.Handlers,
       # Frees what expires: before whatever makes shared terms.
-      Foundation.Janitor
+      Foundation.Janitor,
+      # Messages: what waits for room in a receiver's queue.
+      Foundation.BEAM.Messages.BufferSupervisor
     ]
   end
 end

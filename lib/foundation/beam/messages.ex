@@ -62,7 +62,7 @@ defmodule Foundation.BEAM.Messages do
   `%{destination: ..., reason: ...}`. There is none per message, and nothing is logged.
   """
 
-  alias Foundation.BEAM.Messages.{Choice, Delivery, Destination, Options}
+  alias Foundation.BEAM.Messages.{Backpressure, Choice, Delivery, Destination, Options}
   alias Foundation.BEAM.Messages.Shape
   alias Foundation.BEAM.Term.Size
   alias Foundation.Error
@@ -109,6 +109,40 @@ defmodule Foundation.BEAM.Messages do
   @spec send_optimized(destination() | [destination()], term(), keyword()) :: result()
   def send_optimized(dest, data, opts \\ []) do
     Delivery.run(dest, data, Options.validate!(opts, :send), Options.where(:send))
+  end
+
+  @doc """
+  Sends if fewer than `max_queue_size` messages wait in the receiver's queue, otherwise does what
+  `backpressure_strategy:` says:
+
+    * `:drop` - `{:dropped, :backpressure}`
+    * `:queue` - `{:queued, :backpressure}`: a supervised buffer delivers the message, in order, as
+      the queue drains; `{:dropped, :backpressure}` when it holds `max_buffer` already. While it
+      holds any, later messages go behind them (or are dropped, or redirected). The `ttl` runs there
+      too. What is left when the receiver ends is dropped. A remote receiver has one buffer for its
+      pid and another for `{name, node}`. The latest call's limits hold for the whole buffer.
+    * `:redirect` - sends to the first of `alternatives` that has room, else
+      `{:dropped, :no_alternative}`
+
+  A receiver that does not tell its queue's length in `probe_timeout` counts as full. Every dropped
+  message is counted by `[:foundation, :messages, :refused]`.
+
+  ## Options
+
+  #{Options.docs(:backpressure)}
+
+  and those of `send_optimized/3`, whose other results it returns; `error_type: :noproc` where
+  nobody is there.
+
+      iex> Foundation.BEAM.Messages.send_with_backpressure(self(), :one, max_queue_size: 1)
+      {:ok, :sent}
+      iex> Foundation.BEAM.Messages.send_with_backpressure(self(), :two, max_queue_size: 1)
+      {:dropped, :backpressure}
+  """
+  @spec send_with_backpressure(destination(), term(), keyword()) :: Backpressure.result()
+  def send_with_backpressure(dest, data, opts \\ []) do
+    opts = Options.validate!(opts, :backpressure)
+    Backpressure.run(dest, data, opts, Options.where(:backpressure))
   end
 
   @doc """
