@@ -1,0 +1,19 @@
+defmodule Foundation.BEAM do
+  @moduledoc """
+  The functions of `Foundation.BEAM.*` that are used most, in one place.
+
+  Each is documented with its options and errors in the module that it is of.
+  """
+
+  alias Foundation.BEAM.Messages
+
+  @doc """
+  Sends data by the way that copies least: `Foundation.BEAM.Messages.send_optimized/3`.
+
+      iex> Foundation.BEAM.send_optimized(self(), :hello)
+      {:ok, :sent}
+  """
+  @spec send_optimized(Messages.destination() | [Messages.destination()], term(), keyword()) ::
+          Messages.result()
+  defdelegate send_optimized(dest, message, opts \\ []), to: Messages
+end
