@@ -28,11 +28,10 @@ defmodule Foundation.Native do
   def shared_term_new(_term, _ttl, _max_size), do: :erlang.nif_error(:nif_not_loaded)
   def shared_term_new_dirty(_term, _ttl, _heap, _binary), do: :erlang.nif_error(:nif_not_loaded)
   def shared_term_fetch(_handle), do: :erlang.nif_error(:nif_not_loaded)
-  def shared_term_fetch_dirty(_handle), do: :erlang.nif_error(:nif_not_loaded)
   def shared_term_fetch_in(_handle, _path), do: :erlang.nif_error(:nif_not_loaded)
-  def shared_term_fetch_in_dirty(_handle, _path), do: :erlang.nif_error(:nif_not_loaded)
   def shared_term_take(_handle), do: :erlang.nif_error(:nif_not_loaded)
-  def shared_term_take_dirty(_handle), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_send(_handle, _request, _reference), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_term_send_dirty(_handle, _request, _ref), do: :erlang.nif_error(:nif_not_loaded)
   def shared_term_release(_handle), do: :erlang.nif_error(:nif_not_loaded)
   def shared_term_info(_handle), do: :erlang.nif_error(:nif_not_loaded)
 

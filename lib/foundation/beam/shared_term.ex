@@ -71,8 +71,9 @@ defmodule Foundation.BEAM.SharedTerm do
   ## Cost
 
   Making one costs a walk and a copy; `fetch/1` costs a copy, as `:ets.lookup/2` does; `fetch_in/2`
-  costs the steps and a copy of the part (`bench/shared_term.exs` prints all three). Above 256 KB
-  the work is done on a dirty scheduler.
+  costs the steps and a copy of the part (`bench/shared_term.exs` prints all three). Copies of more
+  than 16 KB reach the caller as a message that the call itself receives, so that no collection
+  moves them once more; above 256 KB they are made on a dirty scheduler.
   """
 
   alias Foundation.{Error, Native}
@@ -145,7 +146,7 @@ defmodule Foundation.BEAM.SharedTerm do
   def fetch(handle) do
     case Native.shared_term_fetch(handle) do
       {:ok, _term} = ok -> ok
-      :dirty -> handle |> Native.shared_term_fetch_dirty() |> settle(handle)
+      large when large in [:send, :dirty] -> large |> by_message(handle, :fetch) |> settle(handle)
       fault -> settle(fault, handle)
     end
   end
@@ -176,9 +177,14 @@ defmodule Foundation.BEAM.SharedTerm do
   @spec fetch_in(handle(), path()) :: {:ok, term()} | {:error, Error.t()}
   def fetch_in(handle, path) when is_list(path) do
     case Native.shared_term_fetch_in(handle, path) do
-      {:ok, _part} = ok -> ok
-      :dirty -> handle |> Native.shared_term_fetch_in_dirty(path) |> settle(handle, path)
-      fault -> settle(fault, handle, path)
+      {:ok, _part} = ok ->
+        ok
+
+      large when large in [:send, :dirty] ->
+        large |> by_message(handle, path) |> settle(handle, path)
+
+      fault ->
+        settle(fault, handle, path)
     end
   end
 
@@ -200,7 +206,7 @@ defmodule Foundation.BEAM.SharedTerm do
   def take(handle) do
     case Native.shared_term_take(handle) do
       {:ok, _term} = ok -> ok
-      :dirty -> handle |> Native.shared_term_take_dirty() |> settle(handle)
+      large when large in [:send, :dirty] -> large |> by_message(handle, :take) |> settle(handle)
       fault -> settle(fault, handle)
     end
   end
@@ -252,6 +258,27 @@ defmodule Foundation.BEAM.SharedTerm do
   """
   @spec alive?(handle()) :: boolean()
   def alive?(handle), do: match?({:ok, %{state: :live}}, info(handle))
+
+  # A large copy comes as a message: as the result of a call it would be moved once more, by the
+  # collection that it causes. The reference is made here, so the receive looks at no older message.
+  defp by_message(where, handle, request) do
+    reference = make_ref()
+
+    case send_copy(where, handle, request, reference) do
+      :sent ->
+        receive do
+          {^reference, copy} -> {:ok, copy}
+        end
+
+      fault ->
+        fault
+    end
+  end
+
+  defp send_copy(:send, handle, request, ref), do: Native.shared_term_send(handle, request, ref)
+
+  defp send_copy(:dirty, handle, request, ref),
+    do: Native.shared_term_send_dirty(handle, request, ref)
 
   defp settle(:no_handle, handle), do: no_handle(handle)
   defp settle(result, _handle), do: Error.wrap(result)

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use foundation_core::measure::{self, Outcome, Size, WORD};
 use foundation_core::reaper::NEVER;
-use foundation_core::shared_term::{Fault, SharedTerm, State};
-use rustler::{Encoder, Env, NifResult, Resource, ResourceArc, Term};
+use foundation_core::shared_term::{Arena, Fault, SharedTerm, State};
+use rustler::sys::*;
+use rustler::{Atom, Encoder, Env, NifResult, Resource, ResourceArc, Term};
 
 use crate::arena::{TermArena, copy};
 use crate::janitor::{self, KEEPER};
@@ -15,6 +16,10 @@ use crate::terms::atoms;
 
 /// Bytes copied on a normal scheduler: about 100 us. What is larger is copied on a dirty one.
 const NORMAL_BYTES: u64 = 256 * 1024;
+
+/// Bytes copied straight onto the caller's heap. A copy that does not fit there is moved by a
+/// collection as the call returns; a copy that comes as a message is not. That pays from about here.
+const INLINE_BYTES: u64 = 16 * 1024;
 
 /// A percent of a time slice is about 10 us, in which this much is copied.
 const BYTES_PER_PERCENT: u64 = 24 * 1024;
@@ -30,12 +35,6 @@ impl Resource for Handle {
         drop(self);
         janitor::wake(env);
     }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum On {
-    Normal,
-    Dirty,
 }
 
 /// The handle, or `:dirty` for what is large or holds funs, whose size no NIF call tells.
@@ -110,81 +109,90 @@ fn answer<'a>(env: Env<'a>, result: Result<Term<'a>, Fault>) -> Term<'a> {
     }
 }
 
-/// Whether a copy of all of it belongs on a dirty scheduler.
-fn is_long(shared: &SharedTerm<TermArena>, on: On) -> bool {
-    on == On::Normal && shared.bytes() > NORMAL_BYTES
+/// How a copy of this many bytes travels: `None` for straight, else the stub to call instead.
+fn detour<'a>(env: Env<'a>, bytes: u64) -> Option<Term<'a>> {
+    let stub = match bytes {
+        bytes if bytes <= INLINE_BYTES => return None,
+        bytes if bytes <= NORMAL_BYTES => atoms::send(),
+        _ => atoms::dirty(),
+    };
+    Some(stub.encode(env))
 }
 
-fn fetch<'a>(env: Env<'a>, args: &[Term<'a>], on: On) -> NifResult<Term<'a>> {
+fn shared_term_fetch<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |shared| {
-        if is_long(shared, on) {
-            return atoms::dirty().encode(env);
-        }
-        spend(env, shared.bytes());
-        answer(env, shared.read(janitor::now(), |arena| arena.copy(env)))
+        let read = || answer(env, shared.read(janitor::now(), |arena| arena.copy(env)));
+        detour(env, shared.bytes()).unwrap_or_else(read)
     })
 }
 
-fn take<'a>(env: Env<'a>, args: &[Term<'a>], on: On) -> NifResult<Term<'a>> {
+fn shared_term_take<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |shared| {
-        if is_long(shared, on) {
-            return atoms::dirty().encode(env);
-        }
-        spend(env, shared.bytes());
-        answer(env, shared.take(janitor::now(), |arena| arena.copy(env)))
+        let take = || answer(env, shared.take(janitor::now(), |arena| arena.copy(env)));
+        detour(env, shared.bytes()).unwrap_or_else(take)
     })
 }
 
-fn fetch_in<'a>(env: Env<'a>, args: &[Term<'a>], on: On) -> NifResult<Term<'a>> {
+fn shared_term_fetch_in<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |shared| {
-        let read = shared.read(janitor::now(), |arena| part(env, arena, args[1], on));
+        let read = shared.read(janitor::now(), |arena| part(env, arena, args[1]));
         read.unwrap_or_else(|fault| answer(env, Err(fault)))
     })
 }
 
 /// A copy of the part that the path leads to.
-fn part<'a>(env: Env<'a>, arena: &TermArena, path: Term<'a>, on: On) -> Term<'a> {
-    let work = if on == On::Normal {
-        NORMAL_WORK
-    } else {
-        u64::MAX
-    };
-    let part = match path::follow(env, arena.term(), path, work) {
+fn part<'a>(env: Env<'a>, arena: &TermArena, path: Term<'a>) -> Term<'a> {
+    let part = match path::follow(env, arena.term(), path, NORMAL_WORK) {
         Ok(part) => part,
         Err(fault) => return path::refuse(env, fault),
     };
-    if on == On::Normal && foundation_core::shared_term::Arena::bytes(arena) > NORMAL_BYTES {
-        let (size, outcome) = measure::measure(&mut Terms::new(env), part, NORMAL_BYTES);
+    // Only a part of a large term can be large, and only then is it measured.
+    if let Some(detour) = detour(env, arena.bytes()) {
+        let (_, outcome) = measure::measure(&mut Terms::new(env), part, INLINE_BYTES);
         if outcome != Outcome::Complete {
-            return atoms::dirty().encode(env);
+            return detour;
         }
-        spend(env, size.heap_bytes());
     }
     answer(env, Ok(copy(env, part)))
 }
 
-fn shared_term_fetch<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    fetch(env, args, On::Normal)
+/// Sends the caller `{reference, copy}`: of all of it (`:fetch`), of all of it with its release
+/// (`:take`), or of the part that a path leads to.
+fn shared_term_send<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
+    let request = args[1].decode::<Atom>().ok();
+    with(env, args[0], |shared| {
+        spend(env, shared.bytes());
+        let now = janitor::now();
+        let whole = |arena: &TermArena| send_copy(env, args[2], arena.term());
+        let sent = match request {
+            Some(request) if request == atoms::fetch() => shared.read(now, whole),
+            Some(request) if request == atoms::take() => shared.take(now, whole),
+            _ => shared.read(now, |arena| send_part(env, arena, args[1], args[2])),
+        };
+        sent.unwrap_or_else(|fault| answer(env, Err(fault)))
+    })
 }
 
-fn shared_term_fetch_dirty<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    fetch(env, args, On::Dirty)
+fn send_part<'a>(env: Env<'a>, arena: &TermArena, path: Term<'a>, reference: Term<'a>) -> Term<'a> {
+    match path::follow(env, arena.term(), path, u64::MAX) {
+        Ok(part) => send_copy(env, reference, part),
+        Err(fault) => path::refuse(env, fault),
+    }
 }
 
-fn shared_term_fetch_in<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    fetch_in(env, args, On::Normal)
-}
-
-fn shared_term_fetch_in_dirty<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    fetch_in(env, args, On::Dirty)
-}
-
-fn shared_term_take<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    take(env, args, On::Normal)
-}
-
-fn shared_term_take_dirty<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    take(env, args, On::Dirty)
+fn send_copy<'a>(env: Env<'a>, reference: Term<'a>, term: ErlNifTerm) -> Term<'a> {
+    // SAFETY: the message is made in an environment of its own, which is freed once it is sent; its
+    // heap travels with the message. The caller holds on to what the term lies in.
+    unsafe {
+        let message_env = enif_alloc_env();
+        let pair = [reference.as_c_arg(), term].map(|term| enif_make_copy(message_env, term));
+        let message = enif_make_tuple_from_array(message_env, pair.as_ptr(), 2);
+        let pid = env.pid();
+        enif_send(env.as_c_arg(), pid.as_c_arg(), message_env, message);
+        enif_free_env(message_env);
+    }
+    // Sent in any case: only a process that is gone gets nothing, and then nobody waits.
+    atoms::sent().encode(env)
 }
 
 fn shared_term_release<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
@@ -210,25 +218,9 @@ fn shared_term_info<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> 
 raw_nif!("shared_term_new", 3, Normal, shared_term_new);
 raw_nif!("shared_term_new_dirty", 4, DirtyCpu, shared_term_new_dirty);
 raw_nif!("shared_term_fetch", 1, Normal, shared_term_fetch);
-raw_nif!(
-    "shared_term_fetch_dirty",
-    1,
-    DirtyCpu,
-    shared_term_fetch_dirty
-);
 raw_nif!("shared_term_fetch_in", 2, Normal, shared_term_fetch_in);
-raw_nif!(
-    "shared_term_fetch_in_dirty",
-    2,
-    DirtyCpu,
-    shared_term_fetch_in_dirty
-);
 raw_nif!("shared_term_take", 1, Normal, shared_term_take);
-raw_nif!(
-    "shared_term_take_dirty",
-    1,
-    DirtyCpu,
-    shared_term_take_dirty
-);
+raw_nif!("shared_term_send", 3, Normal, shared_term_send);
+raw_nif!("shared_term_send_dirty", 3, DirtyCpu, shared_term_send);
 raw_nif!("shared_term_release", 1, Normal, shared_term_release);
 raw_nif!("shared_term_info", 1, Normal, shared_term_info);

@@ -13,7 +13,7 @@ use rustler::sys::*;
 pub mod atoms {
     rustler::atoms! {
         ok, error, dirty, improper, nif_panicked, no_handle,
-        live, expired, released, path_not_found, at,
+        send, sent, fetch, take, live, expired, released, path_not_found, at,
         more, idle, foundation_janitor_step,
     }
 }
