@@ -10,3 +10,8 @@ pub mod memory;
 pub mod path;
 pub mod reaper;
 pub mod shared_term;
+#[cfg(not(loom))]
+mod sync;
+// The models have twins of the protocols, made of the same parts.
+#[cfg(loom)]
+pub mod sync;

@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crossbeam::queue::SegQueue;
-use parking_lot::Mutex;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Queue, constructor};
 
 /// Milliseconds on the VM's monotonic clock, counted from any point.
 pub type Millis = u64;
@@ -35,7 +33,7 @@ pub struct Reaper<M, G> {
     /// By deadline, then by an own number, so that an entry can be taken out again.
     deadlines: Mutex<BTreeMap<(Millis, u64), Weak<M>>>,
     numbers: AtomicU64,
-    graves: SegQueue<G>,
+    graves: Queue<G>,
     attended: AtomicBool,
     /// When the next step is due as far as the attendant knows.
     next: AtomicU64,
@@ -54,15 +52,17 @@ pub enum Next {
 }
 
 impl<M: Mortal, G> Reaper<M, G> {
-    /// A reaper with nothing to do.
-    pub const fn new() -> Self {
-        Reaper {
-            deadlines: Mutex::new(BTreeMap::new()),
-            numbers: AtomicU64::new(0),
-            graves: SegQueue::new(),
-            attended: AtomicBool::new(false),
-            next: AtomicU64::new(NEVER),
-            wanted: AtomicBool::new(false),
+    constructor! {
+        /// A reaper with nothing to do.
+        pub fn new() -> Self {
+            Reaper {
+                deadlines: Mutex::new(BTreeMap::new()),
+                numbers: AtomicU64::new(0),
+                graves: Queue::new(),
+                attended: AtomicBool::new(false),
+                next: AtomicU64::new(NEVER),
+                wanted: AtomicBool::new(false),
+            }
         }
     }
 

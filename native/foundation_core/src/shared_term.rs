@@ -5,12 +5,10 @@
 //! a reader from whoever ends the value meanwhile, and the value is dropped after the last reader.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-
-use arc_swap::ArcSwapOption;
 
 use crate::memory::{Charge, Owner};
 use crate::reaper::{Millis, Mortal, NEVER, Reaper};
+use crate::sync::{AtomicU8, AtomicU64, Ordering, Slot};
 
 /// Arenas of at most this many bytes are freed where they are dropped: about ten microseconds.
 pub const SMALL: u64 = 64 * 1024;
@@ -78,7 +76,7 @@ impl<A: Arena> Drop for Frozen<A> {
 
 /// A handle's own part: state, figures, and the frozen copy while there is one.
 pub struct SharedTerm<A: Arena> {
-    frozen: ArcSwapOption<Frozen<A>>,
+    frozen: Slot<Frozen<A>>,
     state: AtomicU8,
     reads: AtomicU64,
     born: Millis,
@@ -114,7 +112,7 @@ impl<A: Arena> SharedTerm<A> {
         };
         let own = std::mem::size_of::<Self>() as u64;
         let term = Arc::new(SharedTerm {
-            frozen: ArcSwapOption::from_pointee(Frozen {
+            frozen: Slot::from_pointee(Frozen {
                 held: Some(held),
                 keeper,
             }),
