@@ -39,21 +39,29 @@ fn tell(env: Env) {
     if let Some(pid) = janitor
         && env.send(&pid, atoms::foundation_janitor_step()).is_err()
     {
-        KEEPER.attend(false);
+        // Its successor may have come meanwhile, and is not sent away.
+        let mut janitor = JANITOR.lock();
+        if *janitor == Some(pid) {
+            set(&mut janitor, None);
+        }
     }
+}
+
+/// Both change under the lock: whoever is known as the janitor is who takes steps.
+fn set(janitor: &mut Option<LocalPid>, to: Option<LocalPid>) {
+    *janitor = to;
+    KEEPER.attend(to.is_some());
 }
 
 #[rustler::nif(name = "janitor_attend")]
 fn attend(pid: LocalPid) -> Atom {
-    *JANITOR.lock() = Some(pid);
-    KEEPER.attend(true);
+    set(&mut JANITOR.lock(), Some(pid));
     atoms::ok()
 }
 
 #[rustler::nif(name = "janitor_leave")]
 fn leave() -> Atom {
-    *JANITOR.lock() = None;
-    KEEPER.attend(false);
+    set(&mut JANITOR.lock(), None);
     atoms::ok()
 }
 
