@@ -59,7 +59,7 @@ defmodule Foundation.BEAM.SharedTerm do
   | `:foreign_node` | the handle is of another node; it can be sent back there, and read there |
   | `:unknown_handle` | a reference with no term behind it: no handle, or its last use was collected while the handle travelled |
   | `:path_not_found` | a step of the path leads nowhere; `context` has `:at` (steps before it) and `:step` |
-  | `:too_large` | the term has more than `:max_size` bytes |
+  | `:too_large` | the term has more than `:max_size` bytes, or over a million funs (met twice, counted twice) |
 
   What is no reference at all raises `ArgumentError`.
 
@@ -127,9 +127,10 @@ defmodule Foundation.BEAM.SharedTerm do
       %{complete?: true, heap_bytes: heap, binary_bytes: binary} ->
         Native.shared_term_new_dirty(term, ttl, heap, binary)
 
-      %{complete?: false} ->
-        text = "the term is larger than #{max_size} bytes"
-        {:error, Error.new(:too_large, text, %{max_size: max_size})}
+      %{complete?: false} = size ->
+        passed? = size.heap_bytes + size.binary_bytes > max_size
+        text = if passed?, do: "is larger than #{max_size} bytes", else: "has over a million funs"
+        {:error, Error.new(:too_large, "the term " <> text, %{max_size: max_size})}
     end
   end
 

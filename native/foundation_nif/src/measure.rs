@@ -11,6 +11,10 @@ use crate::terms::{self, Binaries, Layout};
 /// Payloads of at most this many bytes lie on the heap.
 const HEAP_BINARY: usize = 64;
 
+/// Funs kept for one walk. A part that is shared is met again and again, so that a small term can
+/// hold more funs than there is memory to list them: a walk that meets this many ends there.
+const MOST_FUNS: usize = 1 << 20;
+
 /// What a walk over terms of one environment needs.
 pub struct Terms {
     env: *mut ErlNifEnv,
@@ -232,7 +236,7 @@ impl<'a> Source<'a> for Terms {
 
     fn keep_going(&self) -> bool {
         // SAFETY: the environment is that of the running call.
-        unsafe { enif_is_current_process_alive(self.env) != 0 }
+        self.funs.len() < MOST_FUNS && unsafe { enif_is_current_process_alive(self.env) != 0 }
     }
 }
 

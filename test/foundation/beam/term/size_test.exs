@@ -118,6 +118,19 @@ defmodule Foundation.BEAM.Term.SizeTest do
     assert bytes > 2 ** 28
   end
 
+  test "a term that shares its funs without end is given up before their list fills the memory" do
+    endless = Enum.reduce(1..200, fn -> :ok end, fn _, inner -> [inner | inner] end)
+    {:memory, before} = Process.info(self(), :memory)
+    assert %{complete?: false, heap_bytes: bytes} = Size.measure(endless, :infinity)
+    {:memory, after_it} = Process.info(self(), :memory)
+    assert bytes in (2 ** 24)..(2 ** 28)
+    assert after_it - before < 200_000_000
+
+    assert {:error, error} = Foundation.BEAM.SharedTerm.new(endless)
+    assert error.error_type == :too_large
+    assert error.message == "the term has over a million funs"
+  end
+
   test "a killed caller ends its walk" do
     test = self()
     slots = :erlang.system_info(:dirty_cpu_schedulers)
