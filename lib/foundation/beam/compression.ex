@@ -9,15 +9,15 @@ defmodule Foundation.BEAM.Compression do
     type: {:in, [:frame, :block]},
     default: :frame,
     doc:
-      "`:frame` is the LZ4 frame format with the content size, which the `lz4` command reads and writes. " <>
-        "`:block` is one LZ4 block behind its size as a little-endian 32-bit number."
+      "`:frame` is the LZ4 frame format, which the `lz4` command reads and writes. `:block` is " <>
+        "one LZ4 block behind its size, a little-endian 32-bit number."
   ]
   @checksum [
     type: {:in, [:auto, true, false]},
     default: :auto,
     doc:
-      "Whether a frame carries checksums, one a block. Without them, a changed byte can go unnoticed. `:auto` leaves " <>
-        "them out where the data is stored as it is, because there they would cost more than the copy. Blocks have none."
+      "Whether a frame has checksums; without, a changed byte can go unnoticed. `:auto` leaves " <>
+        "them out where nothing compresses: there they cost more than the copy."
   ]
   @limit [
     type: {:integer, 0, 0xFFFF_FFFF_FFFF_FFFF},
@@ -28,8 +28,8 @@ defmodule Foundation.BEAM.Compression do
     type: :boolean,
     default: false,
     doc:
-      "Refuses terms that would create atoms or references to functions outside, as the option of " <>
-        "`:erlang.binary_to_term/2`. For data from outside: atoms are never freed."
+      "Refuses terms that would create atoms, as the option of `:erlang.binary_to_term/2`: for " <>
+        "data from outside, because atoms are never freed."
   ]
 
   @compress Options.schema!(format: @format, checksum: @checksum)
@@ -41,9 +41,9 @@ defmodule Foundation.BEAM.Compression do
   LZ4 for binaries and terms.
 
   Beside `:zlib` at its default, on JSON and terms of 64 KiB and more, it takes about a tenth of the
-  time to compress and a seventh to decompress, and the result is about 1.6 times as large
-  (`mix run bench/compression.exs` prints the figures of your machine). Where size matters more than
-  time, `:zlib` is the better choice.
+  time to compress and an eighth to decompress, and the result is about 1.6 times as large
+  (`mix run bench/compression.exs` prints your machine's figures). Where size matters most, take
+  `:zlib`.
 
       iex> text = String.duplicate("to be or not to be, ", 100)
       iex> {:ok, packed} = Foundation.BEAM.Compression.compress(text)
@@ -54,14 +54,15 @@ defmodule Foundation.BEAM.Compression do
 
   ## What is guaranteed
 
-    * No input makes the decompressing functions allocate more than `max_size` bytes for their result, whatever sizes
-      it claims. Terms take more than their external format: up to 16 times.
-    * What does not get smaller is stored as it is in frames, at 19 bytes and 8 for every 256 KiB more
-      than the data. Blocks cannot store: there it costs up to 0.4 % and 20 bytes.
-    * Small data (16 KiB to compress, 64 KiB to decompress to at most 128 KiB) is worked on at once; larger data on a dirty CPU
-      scheduler, which other processes do not wait for. If the caller dies, the work on frames stops within a
-      millisecond.
-    * Nothing stays allocated after a call.
+    * No input makes a result larger than `max_size` bytes be allocated, whatever sizes it claims.
+      Terms take more than their external format: up to 16 times.
+    * Frames store what does not get smaller, at 19 bytes and 8 for every 256 KiB. Blocks cannot
+      store: there it costs up to 0.4 % and 20 bytes.
+    * Small data (16 KiB to compress, 96 KiB to decompress to at most 256 KiB) is worked on at once;
+      larger data on a dirty CPU scheduler, which other processes do not wait for. If the caller
+      dies, work on frames stops within a millisecond.
+    * Nothing but the result stays allocated after a call. The external format of a term that is
+      read is a binary of the VM's, freed with the caller's next garbage.
 
   ## Errors
 
@@ -70,21 +71,16 @@ defmodule Foundation.BEAM.Compression do
     * `:not_lz4` - the data does not start with an LZ4 frame
     * `:truncated` - the data ends too early
     * `:corrupt` - the data contradicts itself or a checksum, or something follows its end
-    * `:too_large` - the result would exceed `max_size`, or the data is over the 2,113,929,216 bytes that one LZ4 block holds;
-      the context has `:max_size` and, where known, `:size`
+    * `:too_large` - the result would exceed `max_size`, or the data the 2,113,929,216 bytes that
+      one LZ4 block holds; the context has `:max_size` and, where known, `:size`
     * `:unsupported` - LZ4, but in the legacy format, of another version, or with a dictionary
     * `:not_a_term` - the content is no term, or `safe: true` forbids it
     * `:out_of_memory` - the VM has no memory for the result
-    * `:cancelled` - the caller is gone (nobody sees it)
 
-  Functions that end in `!` raise that error instead. Arguments and options of a wrong type raise `ArgumentError`.
+  Functions that end in `!` raise it. Arguments and options of a wrong type raise `ArgumentError`.
   """
 
-  @typedoc "The format of compressed data."
-  @type format :: :frame | :block
-
-  @typedoc "How a term is packed for a message: plain, LZ4 where it saves a tenth, or zlib."
-  @type level :: :none | :low | :default | :high
+  @typep level :: :none | :low | :default | :high
 
   @doc """
   Compresses a binary or an iolist.
@@ -95,8 +91,9 @@ defmodule Foundation.BEAM.Compression do
 
   ## Example
 
-      iex> {:ok, <<0x184D2204::little-32, _::binary>>} = Foundation.BEAM.Compression.compress(["io", ?l, "ist"])
-      iex> {:ok, <<6::little-32, _::binary>>} = Foundation.BEAM.Compression.compress("iolist", format: :block)
+      iex> alias Foundation.BEAM.Compression
+      iex> {:ok, <<0x184D2204::little-32, _::binary>>} = Compression.compress(["io", ?l, "ist"])
+      iex> {:ok, <<6::little-32, _::binary>>} = Compression.compress("iolist", format: :block)
   """
   @spec compress(iodata(), keyword()) :: {:ok, binary()} | {:error, Error.t()}
   def compress(data, opts \\ []) do
@@ -114,7 +111,8 @@ defmodule Foundation.BEAM.Compression do
   @doc """
   `compress/2` that raises.
 
-      iex> "data" |> Foundation.BEAM.Compression.compress!() |> Foundation.BEAM.Compression.decompress!()
+      iex> packed = Foundation.BEAM.Compression.compress!("data")
+      iex> Foundation.BEAM.Compression.decompress!(packed)
       "data"
   """
   @spec compress!(iodata(), keyword()) :: binary()
@@ -123,8 +121,8 @@ defmodule Foundation.BEAM.Compression do
   @doc """
   Decompresses what `compress/2` or the `lz4` command has made.
 
-  Frames one after the other give their contents one after the other, skippable frames are passed over.
-  All checksums that a frame carries are checked.
+  Frames one after the other give their contents one after the other; skippable frames are passed
+  over. All checksums that a frame carries are checked.
 
   ## Options
 
@@ -186,7 +184,7 @@ defmodule Foundation.BEAM.Compression do
   @doc """
   Reads a term that `compress_term/2` has made.
 
-  `max_size` bounds the external format, also where that is itself compressed by `:erlang.term_to_binary/2`.
+  `max_size` bounds the external format, also one that `:erlang.term_to_binary/2` has compressed.
 
   ## Options
 
@@ -217,10 +215,10 @@ defmodule Foundation.BEAM.Compression do
   @spec decompress_term!(iodata(), keyword()) :: term()
   def decompress_term!(data, opts \\ []), do: data |> decompress_term(opts) |> Error.unwrap!()
 
-  # A term as a binary that says itself what it is: the external term format where LZ4 saves under a
-  # tenth or the level is `:none`, an LZ4 frame otherwise (without checksums: messages do not change on
-  # their way), zlib's own external format for `:high`. `size_hint` is about how many bytes the external format has, where
-  # the caller knows; without it the work goes to a dirty scheduler.
+  # A term as a binary that says itself what it is: its external format for `:none` and where LZ4
+  # saves under a tenth, else an LZ4 frame (without checksums: messages do not change on their way);
+  # for `:high`, the external format that zlib has compressed. `size_hint` is about how many bytes the
+  # external format has, where the caller knows; without it the work goes to a dirty scheduler.
   @doc false
   @spec pack_term(term(), level(), non_neg_integer() | :unknown) :: binary()
   def pack_term(term, level, size_hint \\ :unknown)
@@ -242,8 +240,8 @@ defmodule Foundation.BEAM.Compression do
     end
   end
 
-  # The VM's own function builds the term: it gives way to other processes while it works, reads what zlib has
-  # compressed (`enif_binary_to_term` does not), and takes a sixth less time than that does on a dirty scheduler.
+  # The VM's own function builds the term: it gives way to others, reads what zlib has compressed
+  # (`enif_binary_to_term` does not), and takes a sixth less time than that on a dirty scheduler.
   defp external(data, max, safe) do
     with :ok <- Error.wrap(Native.compression_check_external(data, max)) do
       case :erlang.binary_to_term(data, if(safe, do: [:used, :safe], else: [:used])) do
@@ -273,7 +271,7 @@ defmodule Foundation.BEAM.Compression do
     |> Error.wrap()
   end
 
-  # The external format of most terms is smaller than the term. The walk ends early where it is large.
+  # The external format of most terms is the smaller. The walk ends early where the term is large.
   defp size_hint(term) do
     case Size.measure(term, @largest_hint) do
       %{complete?: true} = size -> size.heap_bytes + size.binary_bytes

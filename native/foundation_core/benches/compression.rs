@@ -1,6 +1,6 @@
 //! The codec beside C's liblz4 on the same input, in one run: `cargo bench --bench compression`.
 //!
-//! The input is the text of this crate's own sources and manuals of the machine, or the file that
+//! The input is source text, of this project and of the machine's Perl, or the file that
 //! `FOUNDATION_BENCH_FILE` names. Where liblz4 is not installed, its rows are left out.
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
 use std::ffi::{c_char, c_int};

@@ -10,14 +10,15 @@ pub const COMPRESS_BYTES: usize = 16 * 1024;
 /// Bytes compressed in 10 microseconds.
 pub const COMPRESS_PER_PERCENT: usize = 6_000;
 
-/// What it takes to see that a large input does not compress, on a normal scheduler (up to 60 microseconds).
+/// What it takes to see that a large input does not compress, on a normal scheduler (up to 60
+/// microseconds).
 pub const PROBE_PERCENT: i32 = 5;
 
-/// Compressed bytes that are decompressed on a normal scheduler (20 microseconds where it is JSON; 80
-/// where every sequence is as short as it can be).
-pub const DECOMPRESS_BYTES: usize = 64 * 1024;
-/// Bytes that they may become (3 GB/s: 40 microseconds).
-pub const DECOMPRESSED_BYTES: usize = 128 * 1024;
+/// Compressed bytes that are decompressed on a normal scheduler (120 microseconds at worst, where
+/// every sequence is as short as it can be).
+pub const DECOMPRESS_BYTES: usize = 96 * 1024;
+/// Bytes that they may become (3.4 GB/s: 75 microseconds).
+pub const DECOMPRESSED_BYTES: usize = 256 * 1024;
 /// Bytes decompressed in 10 microseconds.
 pub const DECOMPRESS_PER_PERCENT: usize = 30_000;
 

@@ -1,7 +1,7 @@
 //! The algorithms of Foundation, without the BEAM.
 //!
 //! One module a domain, each mirrored by a file of the same name in `foundation_nif`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod compression;
 pub mod cutoffs;

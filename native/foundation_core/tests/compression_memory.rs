@@ -1,4 +1,5 @@
-//! What the readers allocate, counted by the allocator itself. One test, so that no other counts with it.
+//! What the readers allocate, counted by the allocator itself. One test, so that no other counts
+//! with it.
 #![allow(missing_docs, clippy::unwrap_used, unsafe_code)]
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -7,8 +7,8 @@ use rustler::{Env, NewBinary, OwnedBinary, Term, sys};
 /// Binaries up to this size live on the heap of the process.
 const HEAP_BINARY: usize = 64;
 
-/// A growing binary. Bytes that `resize` adds hold whatever the VM's allocator left in them; core writes
-/// all that it leaves in the result.
+/// A growing binary. Bytes that `resize` adds hold whatever the VM's allocator left in them; core
+/// writes all that it leaves in the result.
 #[derive(Default)]
 pub struct VmBuffer(Option<OwnedBinary>);
 

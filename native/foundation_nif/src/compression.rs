@@ -1,7 +1,7 @@
 //! `Foundation.BEAM.Compression`: each NIF twice, for a normal and for a dirty scheduler.
 //!
-//! The first answers `:dirty` where the work is too long for a normal scheduler, so that the cut-offs
-//! stand in one table (`foundation_core::cutoffs`) and nowhere in Elixir.
+//! The first answers `:dirty` where the work is too long for a normal scheduler, so that the
+//! cut-offs stand in one table (`foundation_core::cutoffs`) and nowhere in Elixir.
 use foundation_core::compression::{self as core, Checksum, Error, Stored};
 use foundation_core::cutoffs::{self, percent};
 use rustler::schedule::consume_timeslice;
@@ -121,8 +121,8 @@ fn read(input: &[u8], format: Format, max: u64, wanted: Wanted) -> Result<VmBuff
     Ok(out)
 }
 
-/// `:dirty`, or where all there is to do is a copy, `{:store, iolist}`: the VM makes a binary of that as it makes
-/// any, giving way to others and reusing memory that another scheduler could not.
+/// `:dirty`, or where all there is to do is a copy, `{:store, iolist}`: the VM makes a binary of
+/// that as it makes any, giving way to others and reusing memory that another scheduler could not.
 fn large<'a>(env: Env<'a>, input: Binary<'a>, format: Format, sums: Sums) -> Term<'a> {
     let stored = match (format, sums) {
         (Format::Frame, Sums::Auto | Sums::Never) => core::stored_frame(&input),
@@ -168,7 +168,8 @@ fn read_small(env: Env, input: &[u8], format: Format, max: u64) -> Option<Result
     }
 }
 
-/// Compresses a term's external format; keeps that where `packing` says so and LZ4 saves under a tenth.
+/// Compresses a term's external format; keeps that where `packing` says so and LZ4 saves under a
+/// tenth.
 fn pack(
     plain: OwnedBinary,
     packing: Packing,

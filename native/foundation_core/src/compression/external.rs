@@ -8,8 +8,8 @@ const ZLIB_MAX_RATIO: u64 = 1032;
 /// The version, the tag of a compressed term and its size.
 const ZLIB_HEADER: usize = 6;
 
-/// Refuses what is no term, what is over the limit, and compressed terms whose size cannot be true: the VM allocates
-/// that size before it reads on.
+/// Refuses what is no term, what is over the limit, and compressed terms whose size cannot be true:
+/// the VM allocates that size before it reads on.
 pub fn check(content: &[u8], max: u64) -> Result<(), Error> {
     match content {
         [VERSION, ZLIB, rest @ ..] => {

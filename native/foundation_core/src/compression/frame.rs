@@ -5,7 +5,8 @@ use super::{Buffer, Checksum, Error, Watch, header, probe, resize};
 
 const END_MARK: usize = 4;
 
-/// 256 KiB compress as well as 4 MiB to about 1 per cent, stay in the second-level cache and take 0.4 ms.
+/// 256 KiB compress as well as 4 MiB to about 1 per cent, stay in the second-level cache and take
+/// 0.4 ms.
 const LARGE_BLOCK: (usize, u8) = (256 * 1024, 5);
 const SMALL_BLOCK: (usize, u8) = (64 * 1024, 4);
 
@@ -23,8 +24,8 @@ pub struct Stored {
     pub end: [u8; END_MARK],
 }
 
-/// The frame that stores the input, where that is large and does not compress: for the caller to put together
-/// without another pass over the data. `None` where compressing is worth a try.
+/// The frame that stores the input, where that is large and does not compress: for the caller to
+/// put together without another pass over the data. `None` where compressing is worth a try.
 pub fn stored(input: &[u8]) -> Result<Option<Stored>, Error> {
     if probe::worthwhile(input)? {
         return Ok(None);
@@ -44,9 +45,9 @@ pub fn stored(input: &[u8]) -> Result<Option<Stored>, Error> {
     }))
 }
 
-/// Writes `input` as one frame of independent blocks with its content size into `out`, which afterwards holds
-/// the frame and nothing else. Blocks that do not get smaller are stored as they are, so that a frame is never
-/// longer than the input by more than 19 bytes and 8 for each block.
+/// Writes `input` as one frame of independent blocks with its content size into `out`, which
+/// afterwards holds the frame and nothing else. Blocks that do not get smaller are stored as they
+/// are, so that a frame is never longer than the input by more than 19 bytes and 8 for each block.
 pub fn compress(
     input: &[u8],
     out: &mut impl Buffer,
@@ -86,9 +87,9 @@ fn block_size(input: usize) -> (usize, u8) {
     }
 }
 
-/// Room for the frame, and where blocks are compressed, for what LZ4 may write before a block turns out not to get
-/// smaller. What is only stored gets exactly its size: making a large binary smaller again costs the VM pages
-/// that it could have used the next time.
+/// Room for the frame, and where blocks are compressed, for what LZ4 may write before a block turns
+/// out not to get smaller. What is only stored gets exactly its size: making a large binary smaller
+/// again costs the VM pages that it could have used the next time.
 fn bound(input: usize, block_size: usize, worthwhile: bool, sealed: bool) -> Result<usize, Error> {
     let blocks = input.div_ceil(block_size);
     let word = if worthwhile || sealed { 8 } else { 4 };

@@ -8,8 +8,8 @@ use super::{Buffer, Error, Fault, MAX_RATIO, decode_block, resize};
 pub const MAX_INPUT: usize = 0x7E00_0000;
 const PREFIX: usize = 4;
 
-/// Writes `input` into `out`, which afterwards holds that and nothing else. There is no way to store data: what
-/// does not compress becomes longer by up to 0.4 per cent and 20 bytes.
+/// Writes `input` into `out`, which afterwards holds that and nothing else. There is no way to
+/// store data: what does not compress becomes longer by up to 0.4 per cent and 20 bytes.
 pub fn compress(input: &[u8], out: &mut impl Buffer) -> Result<(), Error> {
     if input.len() > MAX_INPUT {
         return Err(Error::InputTooLarge {

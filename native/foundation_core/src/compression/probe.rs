@@ -1,9 +1,9 @@
 //! Whether data is worth compressing, from a small part of it.
 //!
-//! LZ4 gives up on random data early by itself, at the cost of a second copy of it. For large inputs this
-//! look ahead makes that unnecessary: 4 KiB at even distances, then the first 64 KiB, because they also show what
-//! repeats at a distance. What compresses shows at the first sample, after 7 microseconds; what does not
-//! has taken 30 to 60 at the end.
+//! LZ4 gives up on random data early by itself, at the cost of a second copy of it. For large
+//! inputs this look ahead makes that unnecessary: 4 KiB at even distances, then the first 64 KiB,
+//! because they also show what repeats at a distance. What compresses shows at the first sample,
+//! after 7 microseconds; what does not has taken 30 to 60 at the end.
 
 use lz4_flex::block;
 

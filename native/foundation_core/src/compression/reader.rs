@@ -9,8 +9,8 @@ use super::{Buffer, Error, Fault, MAX_RATIO, Watch, decode_block, resize};
 /// As far as a match can reach back.
 const WINDOW: usize = 64 * 1024;
 
-/// Reads all frames of `input` and writes what they hold, one after the other, into `out`, which afterwards
-/// holds that and nothing else. Skippable frames are passed over.
+/// Reads all frames of `input` and writes what they hold, one after the other, into `out`, which
+/// afterwards holds that and nothing else. Skippable frames are passed over.
 pub fn decompress(
     input: &[u8],
     out: &mut impl Buffer,
@@ -96,7 +96,8 @@ impl<'a, B: Buffer> Reader<'a, '_, B> {
         }
     }
 
-    /// Where the content of the frame will end, if the frame says so; then there is room for all of it.
+    /// Where the content of the frame will end, if the frame says so; then there is room for all of
+    /// it.
     fn announced(&mut self, header: &Header) -> Result<Option<usize>, Error> {
         let Some(size) = header.content_size else {
             return Ok(None);
@@ -172,8 +173,8 @@ impl<'a, B: Buffer> Reader<'a, '_, B> {
         }
     }
 
-    /// Makes room up to `to`, and for what is likely to follow: twice what there is, as long as the limit
-    /// and the rest of the input allow for it.
+    /// Makes room up to `to`, and for what is likely to follow: twice what there is, as long as the
+    /// limit and the rest of the input allow for it.
     fn room(&mut self, to: usize) -> Result<(), Error> {
         if to <= self.size {
             return Ok(());
