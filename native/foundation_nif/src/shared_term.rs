@@ -161,7 +161,6 @@ fn part<'a>(env: Env<'a>, arena: &TermArena, path: Term<'a>) -> Term<'a> {
 fn shared_term_send<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     let request = args[1].decode::<Atom>().ok();
     with(env, args[0], |shared| {
-        spend(env, shared.bytes());
         let now = janitor::now();
         let whole = |arena: &TermArena| send_copy(env, args[2], arena.term());
         let sent = match request {
