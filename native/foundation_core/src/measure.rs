@@ -64,7 +64,9 @@ pub enum Shape<'a, T> {
     Cons(T, T),
     /// The elements of a tuple, whose own words are in the tally.
     Tuple(&'a [T]),
-    /// A map, whose own words are in the tally; [`Source::entries`] has its parts.
+    /// The keys and the values of a map, whose own words are in the tally.
+    Record(&'a [T], &'a [T]),
+    /// A map as above, whose parts only [`Source::entries`] has.
     Map,
 }
 
@@ -121,6 +123,10 @@ pub fn measure<'a, S: Source<'a>>(source: &mut S, term: S::Term, limit: u64) -> 
                 }
             }
             Shape::Tuple(elements) => rest.push(Rest::Many(elements)),
+            Shape::Record(keys, values) => {
+                rest.push(Rest::Many(keys));
+                rest.push(Rest::Many(values));
+            }
             // A map larger than the limit is not entered: its own words passed it.
             Shape::Map if size.total() <= limit => source.entries(term, |source, part| {
                 if !source.is_immediate(part) {

@@ -37,6 +37,7 @@ fn each_container_counts_its_own_words_and_its_parts() {
     let tuple = forest.plant(Node::Tuple(vec![list, int, improper]));
     let empty = forest.plant(Node::Tuple(Vec::new()));
     let map = forest.plant(Node::Map(vec![(int, tuple), (blob, empty)]));
+    let record = forest.plant(Node::Record(vec![int, blob], vec![tuple, empty]));
 
     for (term, heap_words, binary_bytes) in [
         (blob, 8, 100),
@@ -45,6 +46,7 @@ fn each_container_counts_its_own_words_and_its_parts() {
         (tuple, 4 + 14 + 10, 200),
         (empty, 0, 0),
         (map, 8 + 28 + 8, 300),
+        (record, 8 + 28 + 8, 300),
     ] {
         let size = Size {
             heap_words,
@@ -75,13 +77,15 @@ fn a_million_levels_need_no_stack() {
     let nil = forest.plant(Node::Nil);
     let blob = forest.plant(Node::Blob(2, 0));
     let (mut heads, mut tuples, mut maps, mut list) = (nil, nil, nil, nil);
+    let mut records = nil;
     for _ in 0..DEPTH {
         heads = forest.plant(Node::Cons(heads, nil));
         tuples = forest.plant(Node::Tuple(vec![tuples]));
         maps = forest.plant(Node::Map(vec![(nil, maps)]));
+        records = forest.plant(Node::Record(vec![nil], vec![records]));
         list = forest.plant(Node::Cons(blob, list));
     }
-    for (term, each) in [(heads, 2), (tuples, 2), (maps, 6), (list, 4)] {
+    for (term, each) in [(heads, 2), (tuples, 2), (maps, 6), (records, 6), (list, 4)] {
         let size = words(DEPTH * each);
         assert_eq!(sized(&forest, term, LARGEST), (size, Outcome::Complete));
     }

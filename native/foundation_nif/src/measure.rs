@@ -181,6 +181,11 @@ impl<'a> Source<'a> for Terms {
                 if kind == terms::TUPLE {
                     return tuple(terms::elements_of(term), size);
                 }
+                if self.layout.record == Some(header) {
+                    let (keys, values) = terms::record_of(term);
+                    size.heap_words += measure::map_words(keys.len() as u64);
+                    return Shape::Record(keys, values);
+                }
                 if self.layout.plain & 1 << kind != 0 {
                     size.leaf(terms::words_of(term), 0);
                     return Shape::Leaf;

@@ -58,6 +58,8 @@ pub struct Layout {
     pub known: bool,
     /// The kinds of header, one bit each, whose words the header counts and that refer to nothing.
     pub plain: u16,
+    /// The header of a map that keeps its keys in a tuple, where such maps lie as the trial expects.
+    pub record: Option<usize>,
     /// How binaries lie.
     pub binaries: Binaries,
 }
@@ -65,6 +67,7 @@ pub struct Layout {
 const UNKNOWN: Layout = Layout {
     known: false,
     plain: 0,
+    record: None,
     binaries: Binaries::BySize,
 };
 
@@ -130,6 +133,7 @@ unsafe fn trial(env: *mut ErlNifEnv) -> Layout {
         Layout {
             known,
             plain: kinds,
+            record: record(env, pair),
             binaries: binaries(env),
         }
     }
@@ -149,6 +153,31 @@ unsafe fn bignum(env: *mut ErlNifEnv, sign: u8) -> ErlNifTerm {
             0 => enif_make_list_from_array(env, std::ptr::null(), 0),
             _ => term.assume_init(),
         }
+    }
+}
+
+/// # Safety
+/// As [`trial`], on a VM whose header words are known.
+unsafe fn record(env: *mut ErlNifEnv, values: [ErlNifTerm; 2]) -> Option<usize> {
+    let mut map = MaybeUninit::uninit();
+    // SAFETY: the map is read only where it was made, and each word of it only once those before
+    // it are as expected.
+    unsafe {
+        let keys = [1, 2].map(|key| enif_make_uint64(env, key));
+        let (from, to) = (keys.as_ptr(), values.as_ptr());
+        if enif_make_map_from_arrays(env, from, to, 2, map.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let map = map.assume_init();
+        let fits = is_boxed(map) && word(map, 1) == 2 && word(map, 2) & 3 == 2 && {
+            let (own_keys, own_values) = record_of(map);
+            own_keys.iter().map(|key| bits(*key)).eq(keys.map(bits))
+                && own_values
+                    .iter()
+                    .map(|value| bits(*value))
+                    .eq(values.map(bits))
+        };
+        fits.then(|| word(map, 0))
     }
 }
 
@@ -233,5 +262,19 @@ pub unsafe fn elements_of<'a>(term: ErlNifTerm) -> &'a [ErlNifTerm] {
     unsafe {
         let first = ((bits(term) & !3) as *const ErlNifTerm).add(1);
         std::slice::from_raw_parts(first, word(term, 0) >> 6)
+    }
+}
+
+/// Keys and values of a map with a tuple of keys.
+///
+/// # Safety
+/// The term is such a map, alive, on a VM whose layout is known.
+#[inline]
+pub unsafe fn record_of<'a>(term: ErlNifTerm) -> (&'a [ErlNifTerm], &'a [ErlNifTerm]) {
+    // SAFETY: header, number of keys, tuple of keys, and as many values as the tuple has elements.
+    unsafe {
+        let words = (bits(term) & !3) as *const ErlNifTerm;
+        let keys = elements_of(*words.add(2));
+        (keys, std::slice::from_raw_parts(words.add(3), keys.len()))
     }
 }

@@ -21,6 +21,8 @@ pub enum Node {
     Cons(Id, Id),
     /// A tuple.
     Tuple(Vec<Id>),
+    /// A small map: its keys, and its values in the same order.
+    Record(Vec<Id>, Vec<Id>),
     /// A map.
     Map(Vec<(Id, Id)>),
     /// Words on the heap and bytes outside it.
@@ -63,12 +65,17 @@ impl Forest {
                 return self.list(&heads, tail);
             }
             Tree::Tuple(parts) => Node::Tuple(parts.iter().map(|part| self.copy(part)).collect()),
-            Tree::Map(pairs) => Node::Map(
-                pairs
+            Tree::Map(pairs) => {
+                let pairs = pairs
                     .iter()
-                    .map(|(key, value)| (self.copy(key), self.copy(value)))
-                    .collect(),
-            ),
+                    .map(|(key, value)| (self.copy(key), self.copy(value)));
+                if pairs.len() <= 32 {
+                    let (keys, values) = pairs.unzip();
+                    Node::Record(keys, values)
+                } else {
+                    Node::Map(pairs.collect())
+                }
+            }
         };
         self.plant(node)
     }
@@ -91,6 +98,7 @@ impl Forest {
             (Node::Cons(l1, l2), Node::Cons(r1, r2)) => self.same(*l1, *r1) && self.same(*l2, *r2),
             (Node::Tuple(left), Node::Tuple(right)) => all(left, right),
             (Node::Blob(w1, b1), Node::Blob(w2, b2)) => (w1, b1) == (w2, b2),
+            (Node::Record(lk, lv), Node::Record(rk, rv)) => all(lk, rk) && all(lv, rv),
             (Node::Map(left), Node::Map(right)) => {
                 left.len() == right.len()
                     && left
@@ -161,6 +169,10 @@ impl<'f> Source<'f> for Walk<'f> {
                 }
                 Shape::Tuple(parts)
             }
+            Node::Record(keys, values) => {
+                size.heap_words += map_words(keys.len() as u64);
+                Shape::Record(keys, values)
+            }
             Node::Map(pairs) => {
                 size.heap_words += map_words(pairs.len() as u64);
                 Shape::Map
@@ -194,7 +206,7 @@ impl<'f> Reader<'f> for &'f Forest {
 
     fn kind(&self, term: Id) -> Kind<'f, Id> {
         match self.node(term) {
-            Node::Map(_) => Kind::Map,
+            Node::Map(_) | Node::Record(..) => Kind::Map,
             Node::Tuple(parts) => Kind::Tuple(parts),
             Node::Nil | Node::Cons(..) => Kind::List,
             _ => Kind::Other,
@@ -203,6 +215,10 @@ impl<'f> Reader<'f> for &'f Forest {
 
     fn value(&self, map: Id, key: Id) -> Option<Id> {
         match self.node(map) {
+            Node::Record(keys, values) => {
+                let at = keys.iter().position(|own| self.same(*own, key))?;
+                Some(values[at])
+            }
             Node::Map(pairs) => {
                 let found = pairs.iter().find(|(own, _)| self.same(*own, key));
                 found.map(|(_, value)| *value)
