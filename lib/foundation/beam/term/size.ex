@@ -20,22 +20,12 @@ defmodule Foundation.BEAM.Term.Size do
   @spec measure(term(), non_neg_integer() | :infinity) :: t()
   def measure(term, limit \\ :infinity)
 
-  def measure(term, limit) when is_integer(limit) and limit in 0..@normal_limit do
-    case Native.measure_term(term, limit) do
-      {heap, binary, complete?} -> size(heap, binary, complete?)
-      {heap, binary, complete?, funs} -> environments(funs, heap, binary, complete?, limit)
-    end
-  end
+  def measure(term, :infinity), do: bounded(term, @largest)
 
-  def measure(term, limit) when limit == :infinity or (is_integer(limit) and limit > 0) do
-    # Any atom is greater than any number.
-    limit = min(limit, @largest)
+  def measure(term, limit) when is_integer(limit) and limit >= 0 and limit <= @largest,
+    do: bounded(term, limit)
 
-    case walk(term, limit) do
-      {heap, binary, complete?} -> size(heap, binary, complete?)
-      {heap, binary, complete?, funs} -> environments(funs, heap, binary, complete?, limit)
-    end
-  end
+  def measure(term, limit) when is_integer(limit) and limit > 0, do: bounded(term, @largest)
 
   def measure(_term, limit) do
     raise ArgumentError,
@@ -43,13 +33,21 @@ defmodule Foundation.BEAM.Term.Size do
             "got: #{Foundation.Options.given(limit)}"
   end
 
+  defp bounded(term, limit) do
+    case walk(term, limit) do
+      {heap, binary, complete?} -> size(heap, binary, complete?)
+      {heap, binary, complete?, funs} -> environments(funs, heap, binary, complete?, limit)
+    end
+  end
+
   defp walk(term, limit) when limit <= @normal_limit, do: Native.measure_term(term, limit)
 
+  # What is small is answered by the first walk, whatever the limit.
   defp walk(term, limit) do
     case Native.measure_term(term, @normal_limit) do
-      {_, _, false} -> Native.measure_term_dirty(term, limit)
-      {_, _, false, _} -> Native.measure_term_dirty(term, limit)
-      complete -> complete
+      {_, _, true} = complete -> complete
+      {_, _, true, _funs} = complete -> complete
+      _limited -> Native.measure_term_dirty(term, limit)
     end
   end
 
