@@ -5,7 +5,8 @@
 #
 # Everything runs on one scheduler, so that what is measured is work, not waiting: messages go to a
 # process beside this one, and each term that arrives is walked once, as a reader would do, so that
-# the reader's collections count; the walk itself is then taken off. A cost a byte is the slope
+# the reader's collections count; the walk itself is then taken off. What a whole copy costs a byte is
+# measured with new receivers, whose heaps have no room for it yet. A cost a byte is the slope
 # between two sizes; the best of several rounds counts. Take it on a machine that does nothing else.
 
 Code.require_file("support/bench.exs", __DIR__)
@@ -18,6 +19,9 @@ defmodule Bench.Calibrate do
   @small 16
   @large 256
   @batch 20
+  # New receivers at a time, and the rows of what they get: 24 KB and 240 KB of heap.
+  @receivers 100
+  @rows {88, 880}
 
   def run do
     :erlang.process_flag(:scheduler, 1)
@@ -26,16 +30,15 @@ defmodule Bench.Calibrate do
     {small, large} = {term(@small), term(@large)}
     {small_heap, large_heap} = {heap(small), heap(large)}
     heap = large_heap - small_heap
-    {plain, handle} = {SharedTerm.new(small), SharedTerm.new(large)}
+    {plain, handle} = {SharedTerm.new({:a, 1}), SharedTerm.new(large)}
     {one, other} = {Compression.pack_term(small, :none), Compression.pack_term(large, :none)}
     encoded = byte_size(other) - byte_size(one)
     slope = fn fun, a, b, bytes -> (ns(fn -> fun.(b) end) - ns(fn -> fun.(a) end)) / bytes end
     fixed = fn fun, a, bytes, each -> max(ns(fn -> fun.(a) end) - bytes * each, 1) end
 
     walk = slope.(&walk/1, small, large, heap)
-    copy = slope.(through, small, large, heap) / @batch - walk
+    {copy, thaw} = whole(walk)
     freeze = slope.(&freeze/1, small, large, heap)
-    thaw = slope.(&thaw/1, plain, handle, heap) - walk
     encode = slope.(&encode/1, small, large, heap)
     decode = slope.(&decode/1, one, other, heap) - walk
 
@@ -61,7 +64,7 @@ defmodule Bench.Calibrate do
       new: fixed.(&freeze/1, small, small_heap, freeze),
       freeze_byte: freeze,
       handle: ns(fn -> through.({:ets_ref, plain, :foundation_message_cache}) end) / @batch,
-      fetch: fixed.(&thaw/1, plain, small_heap, thaw + walk),
+      fetch: ns(fn -> SharedTerm.fetch(plain) end),
       thaw_byte: thaw,
       fetch_part: ns(fn -> SharedTerm.fetch_in(handle, [:rows, 7, :tags, 1]) end),
       encode: fixed.(&encode/1, small, small_heap, encode),
@@ -77,6 +80,41 @@ defmodule Bench.Calibrate do
       dirty_hop: hop,
       encoded_ratio: encoded / heap
     )
+  end
+
+  # A byte's cost as a message, and as a read of a shared term, to receivers that are new.
+  defp whole(walk) do
+    {small, large} = {term(elem(@rows, 0)), term(elem(@rows, 1))}
+    bytes = (heap(large) - heap(small)) * @receivers
+    slope = fn a, b -> (ns(fn -> to_new(b) end) - ns(fn -> to_new(a) end)) / bytes - walk end
+    refer = &{:ets_ref, SharedTerm.new(&1), :foundation_message_cache}
+    online = :erlang.system_flag(:schedulers_online, 1)
+    costs = {slope.(small, large), slope.(refer.(small), refer.(large))}
+    :erlang.system_flag(:schedulers_online, online)
+    costs
+  end
+
+  defp to_new(message) do
+    owner = self()
+
+    receivers =
+      for _ <- 1..@receivers do
+        spawn(fn ->
+          receive do
+            message -> message |> Messages.open!() |> walk()
+          end
+
+          send(owner, :read)
+        end)
+      end
+
+    Enum.each(receivers, &send(&1, message))
+
+    for _ <- receivers do
+      receive do
+        :read -> :ok
+      end
+    end
   end
 
   # Nested, of atoms, integers, floats, short binaries, tuples, lists and maps.
@@ -122,11 +160,6 @@ defmodule Bench.Calibrate do
   defp walk(term), do: :erlang.phash2(term)
 
   defp freeze(term), do: term |> SharedTerm.new() |> SharedTerm.release()
-
-  defp thaw(handle) do
-    {:ok, term} = SharedTerm.fetch(handle)
-    walk(term)
-  end
 
   defp encode(term), do: Compression.pack_term(term, :none)
   defp lz4(term), do: Compression.pack_term(term, :low, heap(term))
