@@ -16,7 +16,18 @@ defmodule Foundation.MixProject do
       # Read by `mix docs`, wherever ExDoc is installed.
       docs: [
         main: "readme",
-        extras: ["README.md", "CHANGELOG.md"] ++ Path.wildcard("guides/*.md")
+        extras:
+          ["README.md", "CHANGELOG.md", "BENCHMARKS.md", "LICENSE"] ++
+            Path.wildcard("guides/*.md"),
+        # Named in the guides, and documented in their files only.
+        skip_code_autolink_to: [
+          "Foundation.Janitor",
+          "Foundation.Native",
+          "Foundation.Options",
+          "Foundation.Telemetry.Dispatch",
+          "Foundation.Telemetry.Handlers",
+          ":erts_debug.flat_size/1"
+        ]
       ],
       description:
         "Concurrency for the BEAM: shared terms, measured messages, LZ4, native memory in bounds",

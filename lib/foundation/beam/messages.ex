@@ -62,16 +62,18 @@ defmodule Foundation.BEAM.Messages do
   `%{destination: ..., reason: ...}`. There is none per message, and nothing is logged.
   """
 
-  alias Foundation.BEAM.Messages.{Backpressure, Choice, Delivery, Destination, Options}
+  alias Foundation.BEAM.Messages.{Backpressure, Choice, Delivery, Options}
   alias Foundation.BEAM.Messages.Shape
   alias Foundation.BEAM.Term.Size
   alias Foundation.Error
 
   @typedoc "Where a message goes."
-  @type destination :: Destination.t()
+  @type destination ::
+          pid() | atom() | {atom(), node()} | {:via, module(), term()} | {:global, term()}
 
   @typedoc "A message as it travels: one of the shapes above, or the data itself."
-  @type message :: Shape.t()
+  @type message ::
+          {:ets_ref, reference(), :foundation_message_cache} | {:shared_binary, binary()} | term()
 
   @type result :: {:ok, :sent | reference() | pos_integer()} | {:error, Error.t()}
 
@@ -139,7 +141,10 @@ defmodule Foundation.BEAM.Messages do
       iex> Foundation.BEAM.Messages.send_with_backpressure(self(), :two, max_queue_size: 1)
       {:dropped, :backpressure}
   """
-  @spec send_with_backpressure(destination(), term(), keyword()) :: Backpressure.result()
+  @spec send_with_backpressure(destination(), term(), keyword()) ::
+          result()
+          | {:dropped, :backpressure | :no_alternative}
+          | {:queued, :backpressure}
   def send_with_backpressure(dest, data, opts \\ []) do
     opts = Options.validate!(opts, :backpressure)
     Backpressure.run(dest, data, opts, Options.where(:backpressure))
