@@ -27,7 +27,7 @@ defmodule Bench.Calibrate do
     :erlang.process_flag(:scheduler, 1)
     sink = sink()
     through = &through(sink, &1)
-    {small, large} = {term(@small), term(@large)}
+    {small, large} = {Bench.nested(@small), Bench.nested(@large)}
     {small_heap, large_heap} = {heap(small), heap(large)}
     heap = large_heap - small_heap
     {plain, handle} = {SharedTerm.new({:a, 1}), SharedTerm.new(large)}
@@ -84,7 +84,7 @@ defmodule Bench.Calibrate do
 
   # A byte's cost as a message, and as a read of a shared term, to receivers that are new.
   defp whole(walk) do
-    {small, large} = {term(elem(@rows, 0)), term(elem(@rows, 1))}
+    {small, large} = {Bench.nested(elem(@rows, 0)), Bench.nested(elem(@rows, 1))}
     bytes = (heap(large) - heap(small)) * @receivers
     slope = fn a, b -> (ns(fn -> to_new(b) end) - ns(fn -> to_new(a) end)) / bytes - walk end
     refer = &{:ets_ref, SharedTerm.new(&1), :foundation_message_cache}
@@ -115,16 +115,6 @@ defmodule Bench.Calibrate do
         :read -> :ok
       end
     end
-  end
-
-  # Nested, of atoms, integers, floats, short binaries, tuples, lists and maps.
-  defp term(rows) do
-    rows =
-      for n <- 1..rows do
-        %{id: n, name: "name #{n}", at: {2024, 1, n}, tags: [:a, "tag #{n}", n * 1.5], sum: n * n}
-      end
-
-    %{rows: rows, total: length(rows)}
   end
 
   defp payload(bytes), do: :crypto.strong_rand_bytes(bytes)

@@ -3,17 +3,9 @@
 #
 #     mix run bench/crossovers.exs
 
+Code.require_file("support/bench.exs", __DIR__)
+
 alias Foundation.BEAM.Messages
-
-# Nested terms of about the given bytes of heap.
-term = fn bytes ->
-  rows =
-    for n <- 1..max(div(bytes, 272), 1) do
-      %{id: n, name: "name #{n}", at: {2024, 1, n}, tags: [:a, "tag #{n}", n * 1.5], sum: n * n}
-    end
-
-  %{rows: rows, total: length(rows)}
-end
 
 sizes = [300, 1_000, 4_000, 16_000, 64_000, 256_000]
 receivers = [1, 2, 5, 10, 100, 1_000]
@@ -28,7 +20,7 @@ for {title, opts} <- [
   IO.puts("|---" <> String.duplicate("|---", length(receivers)) <> "|")
 
   for bytes <- sizes do
-    data = term.(bytes)
+    data = Bench.nested(max(div(bytes, 272), 1))
 
     cells =
       for n <- receivers do

@@ -18,20 +18,10 @@ defmodule Bench.Messages do
 
   def run do
     for {name, rows} <- [{"24k", 88}, {"240k", 880}], reads <- [:part, :whole] do
-      fan_out(name, term(rows), reads)
+      fan_out(name, Bench.nested(rows), reads)
     end
 
     measure()
-  end
-
-  # Nested and without large binaries: about 272 bytes of heap a row.
-  defp term(rows) do
-    rows =
-      for n <- 1..rows do
-        %{id: n, name: "name #{n}", at: {2024, 1, n}, tags: [:a, "tag #{n}", n * 1.5], sum: n * n}
-      end
-
-    %{rows: rows, total: length(rows)}
   end
 
   defp fan_out(name, term, reads) do

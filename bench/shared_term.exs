@@ -10,6 +10,8 @@
 # `:ets.lookup` copies in one pass over memory that lies in one piece; the NIF interface copies by
 # walking the term twice, first for its size, which is also what `:ets.lookup_element` does.
 
+Code.require_file("support/bench.exs", __DIR__)
+
 defmodule Bench.Rounds do
   # Nanoseconds a call, by candidate: `{name, calls in a turn, fun}`.
   def medians(candidates, rounds \\ 15) do
@@ -20,32 +22,21 @@ defmodule Bench.Rounds do
 
     for {name, times} <- Enum.group_by(turns, &elem(&1, 0), &elem(&1, 1)),
         into: %{},
-        do: {name, median(times)}
+        do: {name, Bench.median(times)}
   end
 
   # One turn: in as many processes at once as `processes` says, the slowest counts.
   def turn(fun, calls, processes \\ 1) do
     1..processes
-    |> Enum.map(fn _ -> Task.async(fn -> time(fun, calls) end) end)
+    |> Enum.map(fn _ -> Task.async(fn -> warm(fun, calls) end) end)
     |> Task.await_many(:infinity)
     |> Enum.max()
   end
 
-  defp time(fun, calls) do
+  defp warm(fun, calls) do
     fun.()
-    started = System.monotonic_time(:nanosecond)
-    loop(fun, calls)
-    (System.monotonic_time(:nanosecond) - started) / calls
+    Bench.time(fun, calls)
   end
-
-  defp loop(_fun, 0), do: :ok
-
-  defp loop(fun, calls) do
-    fun.()
-    loop(fun, calls - 1)
-  end
-
-  def median(times), do: times |> Enum.sort() |> Enum.at(div(length(times), 2))
 end
 
 defmodule Bench.SharedTerm do
@@ -127,9 +118,9 @@ defmodule Bench.SharedTerm do
         ] do
       turns = for _ <- 1..15, do: {Rounds.turn(fun, calls), Rounds.turn(fun, calls, 2)}
       {alone, both} = Enum.unzip(turns)
-      row(name <> ", alone", Rounds.median(alone))
-      row(name <> ", two processes", Rounds.median(both))
-      ratio("shared_term_two_processes_#{name}", Rounds.median(both) / Rounds.median(alone))
+      row(name <> ", alone", Bench.median(alone))
+      row(name <> ", two processes", Bench.median(both))
+      ratio("shared_term_two_processes_#{name}", Bench.median(both) / Bench.median(alone))
     end
   end
 
@@ -205,7 +196,7 @@ defmodule Bench.SharedTerm do
       end
 
     ratio("measure_small_worst_times_flat_size", Enum.max(ratios))
-    ratio("measure_small_median_times_flat_size", Rounds.median(ratios))
+    ratio("measure_small_median_times_flat_size", Bench.median(ratios))
   end
 
   defp measuring_bounded do

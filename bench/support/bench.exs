@@ -13,7 +13,8 @@ defmodule Bench do
   @doc "Nanoseconds that a call of the function takes, from as many calls as fill a few milliseconds."
   def time(fun), do: time(fun, repetitions(fun))
 
-  defp time(fun, repetitions) do
+  @doc "The same from that many calls."
+  def time(fun, repetitions) do
     start = System.monotonic_time(:nanosecond)
     repeat(fun, repetitions)
     (System.monotonic_time(:nanosecond) - start) / repetitions
@@ -62,6 +63,19 @@ defmodule Bench do
   @doc "The line `RATIO name value`."
   def ratio(name, value),
     do: IO.puts("RATIO #{name} #{:erlang.float_to_binary(value / 1, decimals: 3)}")
+
+  @doc """
+  A nested term without large binaries, about 272 bytes of heap a row: atoms, integers, floats, short
+  binaries, tuples, lists and maps.
+  """
+  def nested(rows) do
+    rows =
+      for n <- 1..rows do
+        %{id: n, name: "name #{n}", at: {2024, 1, n}, tags: [:a, "tag #{n}", n * 1.5], sum: n * n}
+      end
+
+    %{rows: rows, total: length(rows)}
+  end
 
   @doc "The middle one."
   def median(values), do: values |> Enum.sort() |> Enum.at(div(length(values), 2))
