@@ -44,11 +44,11 @@ defmodule Foundation.MixProject do
   def application do
     [
       mod: {Foundation.Application, []},
-      extra_applications: [:logger, :crypto, telemetry: :optional] ++ test_applications(Mix.env())
+      extra_applications: [:logger, telemetry: :optional] ++ test_applications(Mix.env())
     ]
   end
 
-  defp test_applications(:test), do: [:proper, :runtime_tools, :tools]
+  defp test_applications(:test), do: [:crypto, :proper, :runtime_tools, :tools]
   defp test_applications(_env), do: []
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]

@@ -117,7 +117,7 @@ defmodule Bench.Calibrate do
     end
   end
 
-  defp payload(bytes), do: :crypto.strong_rand_bytes(bytes)
+  defp payload(bytes), do: :rand.bytes(bytes)
   defp heap(term), do: Messages.measure(term).heap_bytes
 
   # A process does not copy what it sends to itself: another one takes the messages.

@@ -88,7 +88,7 @@ defmodule Bench.Compression do
   # What does not compress is stored: the time over that of a copy.
   defp noise do
     for mib <- [1, 16, 64] do
-      data = :crypto.strong_rand_bytes(mib * 1_048_576)
+      data = :rand.bytes(mib * 1_048_576)
 
       times =
         Bench.compare(

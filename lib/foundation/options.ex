@@ -76,7 +76,8 @@ defmodule Foundation.Options do
     case schema.specs do
       %{^name => spec} ->
         valid?(spec[:type], value) || invalid!(name, spec, value, where)
-        fill(rest, Map.put(acc, name, value), schema, where, all)
+        # Of an option given twice the first counts, as for `Keyword.get/2`: the rest goes first.
+        rest |> fill(acc, schema, where, all) |> Map.put(name, value)
 
       _ ->
         known = Enum.map_join(schema.order, ", ", &inspect/1)
@@ -103,10 +104,49 @@ defmodule Foundation.Options do
     raise ArgumentError, "expected a keyword list of options in #{where}, got: #{given(opts)}"
   end
 
-  # The value may be of any size: what is shown of it is not.
+  # The value may be of any size: what is shown of it is not. `inspect/2` writes integers whole, in a
+  # time that grows with the square of their length, so what holds a long one is only named.
   @doc false
   @spec given(term()) :: String.t()
-  def given(value), do: inspect(value, limit: 5, printable_limit: 60)
+  def given(value) do
+    cond do
+      is_integer(value) and not short?(value) -> "an integer of #{bits(value)} bits"
+      shown?(value, 5) -> inspect(value, limit: 5, printable_limit: 60)
+      true -> "a #{kind(value)} that holds long integers"
+    end
+  end
+
+  # As deep and as wide as is shown.
+  defp shown?(value, _depth) when is_integer(value), do: short?(value)
+  defp shown?(_value, 0), do: false
+  defp shown?([head | tail], depth), do: shown?(head, depth - 1) and shown_tail?(tail, depth, 6)
+  defp shown?(%_{} = struct, depth), do: struct |> Map.from_struct() |> shown?(depth)
+
+  defp shown?(map, depth) when is_map(map),
+    do:
+      map
+      |> Enum.take(6)
+      |> Enum.all?(fn {k, v} -> shown?(k, depth - 1) and shown?(v, depth - 1) end)
+
+  defp shown?(tuple, depth) when is_tuple(tuple) and tuple_size(tuple) > 0 do
+    Enum.all?(0..min(tuple_size(tuple) - 1, 5), &shown?(elem(tuple, &1), depth - 1))
+  end
+
+  defp shown?(_leaf, _depth), do: true
+
+  defp shown_tail?([head | tail], depth, left) when left > 0,
+    do: shown?(head, depth - 1) and shown_tail?(tail, depth, left - 1)
+
+  defp shown_tail?(tail, depth, _left), do: is_list(tail) or shown?(tail, depth - 1)
+
+  defp short?(integer),
+    do: integer > -0x1_0000_0000_0000_0000 and integer < 0x1_0000_0000_0000_0000
+
+  defp bits(integer), do: (:erts_debug.flat_size(integer) - 1) * 64
+
+  defp kind(value) when is_list(value), do: "list"
+  defp kind(value) when is_tuple(value), do: "tuple"
+  defp kind(_value), do: "map"
 
   defp default(spec) do
     case Keyword.fetch(spec, :default) do

@@ -85,12 +85,12 @@ defmodule Foundation.OptionsTest do
              %{limit: 10, mode: :b, strict: true}
   end
 
-  test "of an option given twice each value is checked, and the last one counts" do
-    assert %{limit: 2} = Options.validate!([limit: 1, limit: 2], @schema, "f/1")
+  test "of an option given twice each value is checked, and the first one counts" do
+    assert %{limit: 1} = Options.validate!([limit: 1, limit: 2], @schema, "f/1")
 
     assert_raise ArgumentError,
                  "invalid option :limit in f/1: expected a positive integer, got: 0",
-                 fn -> Options.validate!([limit: 0, limit: 2], @schema, "f/1") end
+                 fn -> Options.validate!([limit: 2, limit: 0], @schema, "f/1") end
   end
 
   test "an unknown option is refused with those that there are, in the schema's order" do
@@ -127,6 +127,21 @@ defmodule Foundation.OptionsTest do
   test "a required option may be false" do
     schema = Options.schema!(on: [type: :boolean, required: true, doc: "on"])
     assert Options.validate!([on: false], schema, "f/1") == %{on: false}
+  end
+
+  test "long integers are named, not written out" do
+    long = 2 ** 5_000_000
+
+    for {value, text} <- [
+          {long, "an integer of 5000064 bits"},
+          {-long, "an integer of 5000064 bits"},
+          {[1, {:a, %{b: long}}], "a list that holds long integers"},
+          {{long, 1}, "a tuple that holds long integers"},
+          {%{long => 1}, "a map that holds long integers"},
+          {2 ** 64 - 1, "18446744073709551615"}
+        ] do
+      assert Options.given(value) == text
+    end
   end
 
   test "large values are shown in part" do

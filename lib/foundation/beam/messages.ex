@@ -95,6 +95,7 @@ defmodule Foundation.BEAM.Messages do
     * `:flow_control_failed` - `context.reason` is `{:queue_full, length}`, `:unresponsive` (the
       receiver did not tell its queue's length in `probe_timeout`) or `:noconnection`
     * `:noproc` - with `:flow_controlled`: nobody is there
+    * `:too_large` - by reference or as a binary: a copy of the data has over 4 GiB
     * `:send_failed` - for a list: `context.failed` holds `{destination, error}` for each that was
       not reached, `context.sent` counts the others
 
@@ -151,8 +152,8 @@ defmodule Foundation.BEAM.Messages do
   end
 
   @doc """
-  The message that `send_optimized/3` would send, for other ways of sending. Takes its options
-  except those of flow control, and:
+  The message that `send_optimized/3` would send, for other ways of sending; raises what would be
+  its `:too_large`. Takes its options except those of flow control, and:
 
   #{Options.docs(:receivers)}
 
@@ -165,8 +166,11 @@ defmodule Foundation.BEAM.Messages do
   @spec pack(term(), keyword()) :: message()
   def pack(data, opts \\ []) do
     opts = Options.validate!(opts, :pack)
-    {message, _value} = Delivery.pack(data, opts, scope(opts), opts.receivers)
-    message
+
+    case Delivery.pack(data, opts, scope(opts), opts.receivers) do
+      {:ok, message, _value} -> message
+      {:error, error} -> raise error
+    end
   end
 
   @doc """

@@ -128,9 +128,10 @@ defmodule Foundation.BEAM.SharedTerm do
         Native.shared_term_new_dirty(term, ttl, heap, binary)
 
       %{complete?: false} = size ->
-        passed? = size.heap_bytes + size.binary_bytes > max_size
-        text = if passed?, do: "is larger than #{max_size} bytes", else: "has over a million funs"
-        {:error, Error.new(:too_large, "the term " <> text, %{max_size: max_size})}
+        limit = min(max_size, Size.largest())
+        passed? = size.heap_bytes + size.binary_bytes > limit
+        text = if passed?, do: "is larger than #{limit} bytes", else: "has over a million funs"
+        {:error, Error.new(:too_large, "the term " <> text, %{max_size: limit})}
     end
   end
 
@@ -261,11 +262,18 @@ defmodule Foundation.BEAM.SharedTerm do
   def alive?(handle), do: match?({:ok, %{state: :live}}, info(handle))
 
   # A large copy comes as a message: as the result of a call it would be moved once more, by the
-  # collection that it causes. The reference is made here, so the receive looks at no older message.
+  # collection that it causes. All in one function: only then does the compiler see that the
+  # reference is new, and the receive look at no older message.
   defp by_message(where, handle, request) do
     reference = make_ref()
 
-    case send_copy(where, handle, request, reference) do
+    sent =
+      case where do
+        :send -> Native.shared_term_send(handle, request, reference)
+        :dirty -> Native.shared_term_send_dirty(handle, request, reference)
+      end
+
+    case sent do
       :sent ->
         receive do
           {^reference, copy} -> {:ok, copy}
@@ -275,11 +283,6 @@ defmodule Foundation.BEAM.SharedTerm do
         fault
     end
   end
-
-  defp send_copy(:send, handle, request, ref), do: Native.shared_term_send(handle, request, ref)
-
-  defp send_copy(:dirty, handle, request, ref),
-    do: Native.shared_term_send_dirty(handle, request, ref)
 
   defp settle(:no_handle, handle), do: no_handle(handle)
   defp settle(result, _handle), do: Error.wrap(result)

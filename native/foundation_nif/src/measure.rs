@@ -11,16 +11,22 @@ use crate::terms::{self, Binaries, Layout};
 /// Payloads of at most this many bytes lie on the heap.
 const HEAP_BINARY: usize = 64;
 
-/// Funs kept for one walk. A part that is shared is met again and again, so that a small term can
-/// hold more funs than there is memory to list them: a walk that meets this many ends there.
-const MOST_FUNS: usize = 1 << 20;
+/// Terms kept apart in one walk. A part that is shared is met again and again, so that a small term can
+/// hold more of them than there is memory to list: a walk that meets this many ends there.
+const MOST_APART: usize = 1 << 20;
+
+/// What is counted here of a term that is kept apart, so that a limit holds for many of them. The
+/// rest is counted where they are sized (`lib/foundation/beam/term/size.ex`).
+const FUN_WORDS: u64 = 5;
+const BITSTRING_WORDS: u64 = 2;
 
 /// What a walk over terms of one environment needs.
 pub struct Terms {
     env: *mut ErlNifEnv,
     layout: Layout,
-    /// Funs that were met and not counted: no NIF call reaches what they hold.
-    pub funs: Vec<ErlNifTerm>,
+    /// Funs, which no NIF call enters, and bitstrings on a VM whose layout is not known: asking for
+    /// the bytes of one that does not begin on a byte would copy them.
+    pub apart: Vec<ErlNifTerm>,
 }
 
 impl Terms {
@@ -29,7 +35,7 @@ impl Terms {
         Terms {
             env: env.as_c_arg(),
             layout: terms::layout(),
-            funs: Vec::new(),
+            apart: Vec::new(),
         }
     }
 
@@ -69,8 +75,8 @@ impl Terms {
         use ErlNifTermType::*;
         // SAFETY: the term is alive during the call that made this source.
         match unsafe { enif_term_type(self.env, term) } {
-            ERL_NIF_TERM_TYPE_BITSTRING => self.by_size(term, size),
-            ERL_NIF_TERM_TYPE_FUN => self.funs.push(term),
+            ERL_NIF_TERM_TYPE_BITSTRING => self.keep_apart(term, BITSTRING_WORDS, size),
+            ERL_NIF_TERM_TYPE_FUN => self.keep_apart(term, FUN_WORDS, size),
             // SAFETY: identifiers have a header that counts their words, as references do.
             _ if self.layout.known => size.leaf(unsafe { terms::words_of(term) }, 0),
             ERL_NIF_TERM_TYPE_FLOAT => size.leaf(2, 0),
@@ -99,21 +105,49 @@ impl Terms {
         }
     }
 
-    fn by_size(&mut self, term: ErlNifTerm, size: &mut Size) {
-        let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
-        // SAFETY: the term is alive; the struct is read only where the call filled it.
-        let bytes = unsafe {
-            match enif_inspect_binary(self.env, term, binary.as_mut_ptr()) {
-                0 => None,
-                _ => Some(binary.assume_init().size),
+    fn keep_apart(&mut self, term: ErlNifTerm, counted: u64, size: &mut Size) {
+        self.apart.push(term);
+        size.leaf(counted, 0);
+    }
+
+    /// A bitstring, where the layout tells its size.
+    ///
+    /// # Safety
+    /// `term` is boxed and alive, on a VM with this layout; `header` is its first word.
+    #[inline]
+    unsafe fn bitstring(&self, term: ErlNifTerm, header: usize, size: &mut Size) -> bool {
+        let kind = terms::kind(header);
+        // SAFETY: the trial at load showed which words these headers are followed by.
+        unsafe {
+            match self.layout.binaries {
+                Binaries::Parts { part, whole, .. } if header == part => part_of(term, whole, size),
+                Binaries::Parts { whole, .. } if header == whole => {
+                    size.leaf(terms::words_of(term), payload(terms::word(term, 1)));
+                }
+                Binaries::Parts { small, .. } if kind == small => {
+                    size.leaf(terms::words_of(term), 0);
+                }
+                Binaries::Ranges { range, .. } if header == range => {
+                    bits(
+                        terms::word(term, 3).wrapping_sub(terms::word(term, 2)),
+                        size,
+                    );
+                }
+                Binaries::Ranges { small, .. } if kind == small => bits(terms::word(term, 1), size),
+                _ => return false,
             }
-        };
-        match bytes {
-            Some(bytes) if bytes > HEAP_BINARY => size.leaf(8, bytes as u64),
-            Some(bytes) => size.leaf(2 + bytes.div_ceil(8) as u64, 0),
-            // No NIF call gives the length of a bitstring that is no binary.
-            None => size.leaf(8, 0),
         }
+        true
+    }
+}
+
+/// A bitstring from OTP 27 on: on the heap up to 64 bytes, else a range of bits (five words) and a
+/// reference to where they are (three).
+fn bits(bits: usize, size: &mut Size) {
+    let bytes = bits.div_ceil(8);
+    match payload(bytes) {
+        0 => size.leaf(2 + bytes.div_ceil(8) as u64, 0),
+        payload => size.leaf(8, payload),
     }
 }
 
@@ -190,20 +224,8 @@ impl<'a> Source<'a> for Terms {
                     size.leaf(terms::words_of(term), 0);
                     return Shape::Leaf;
                 }
-                if let Binaries::Parts { part, whole, small } = self.layout.binaries {
-                    if header == part {
-                        part_of(term, whole, size);
-                        return Shape::Leaf;
-                    }
-                    if header == whole || kind == small {
-                        let shared = if header == whole {
-                            terms::word(term, 1)
-                        } else {
-                            0
-                        };
-                        size.leaf(terms::words_of(term), payload(shared));
-                        return Shape::Leaf;
-                    }
+                if self.bitstring(term, header, size) {
+                    return Shape::Leaf;
                 }
             }
         }
@@ -241,25 +263,37 @@ impl<'a> Source<'a> for Terms {
 
     fn keep_going(&self) -> bool {
         // SAFETY: the environment is that of the running call.
-        self.funs.len() < MOST_FUNS && unsafe { enif_is_current_process_alive(self.env) != 0 }
+        self.apart.len() < MOST_APART && unsafe { enif_is_current_process_alive(self.env) != 0 }
     }
 }
 
-/// `{heap_bytes, binary_bytes, complete?}`, and the funs that were met where there were any.
+/// `{heap_bytes, binary_bytes, complete?}`, and what is to be sized elsewhere, where there is any and
+/// nothing else is over the limit.
 fn term_measure<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     let mut source = Terms::new(env);
     let (size, outcome) = measure::measure(&mut source, args[0].as_c_arg(), args[1].decode()?);
+    spend(env, &size);
+    let (heap, binary) = (size.heap_bytes(), size.binary_bytes);
     let complete = outcome == Outcome::Complete;
-    if source.funs.is_empty() {
-        return Ok((size.heap_bytes(), size.binary_bytes, complete).encode(env));
+    if source.apart.is_empty() || !complete {
+        return Ok((heap, binary, complete).encode(env));
     }
-    // SAFETY: the funs are terms of this environment.
-    let funs = source
-        .funs
+    // SAFETY: the terms are of this environment.
+    let apart = source
+        .apart
         .iter()
-        .map(|fun| unsafe { Term::new(env, *fun) });
-    let funs: Vec<Term> = funs.collect();
-    Ok((size.heap_bytes(), size.binary_bytes, complete, funs).encode(env))
+        .map(|term| unsafe { Term::new(env, *term) });
+    let apart: Vec<Term> = apart.collect();
+    Ok((heap, binary, complete, apart).encode(env))
+}
+
+/// Tells the VM how long the walk was: a percent of a time slice is about 10 us.
+fn spend(env: Env, size: &Size) {
+    const WORDS_PER_PERCENT: u64 = 8 * 1024;
+    let percent = size.heap_words / WORDS_PER_PERCENT;
+    if percent > 0 {
+        rustler::schedule::consume_timeslice(env, percent.min(100) as i32);
+    }
 }
 
 raw_nif!("measure_term", 2, Normal, term_measure);

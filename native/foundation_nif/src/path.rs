@@ -8,8 +8,8 @@ use rustler::{Encoder, Env, NifResult, Term};
 use crate::raw::raw_nif;
 use crate::terms::atoms;
 
-/// Steps and list cells that a normal scheduler passes: about 20 us.
-pub const NORMAL_WORK: u64 = 4096;
+/// Steps and list cells that a normal scheduler passes: about 5 us.
+pub const NORMAL_WORK: u64 = 1024;
 
 /// Reads terms through the interface, whichever environment they lie in.
 pub struct Terms(pub *mut ErlNifEnv);

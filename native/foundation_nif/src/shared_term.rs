@@ -42,7 +42,7 @@ fn shared_term_new<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     let (ttl, most): (u64, u64) = (args[1].decode()?, args[2].decode()?);
     let mut source = Terms::new(env);
     match measure::measure(&mut source, args[0].as_c_arg(), most.min(NORMAL_BYTES)) {
-        (size, Outcome::Complete) if source.funs.is_empty() => Ok(freeze(env, args[0], size, ttl)),
+        (size, Outcome::Complete) if source.apart.is_empty() => Ok(freeze(env, args[0], size, ttl)),
         _ => Ok(atoms::dirty().encode(env)),
     }
 }

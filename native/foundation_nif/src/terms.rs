@@ -47,8 +47,11 @@ pub enum Binaries {
         whole: usize,
         small: usize,
     },
-    /// From OTP 27 on: small ones are copied, large ones have one fixed size.
-    BySize,
+    /// From OTP 27 on, by header word: what is larger than 64 bytes is a range of bits in another,
+    /// from its third word up to its fourth; a small one holds its bits, counted in its second.
+    Ranges { range: usize, small: usize },
+    /// Not known: they are sized outside the walk.
+    Unknown,
 }
 
 /// What the trial at load found.
@@ -68,7 +71,7 @@ const UNKNOWN: Layout = Layout {
     known: false,
     plain: 0,
     record: None,
-    binaries: Binaries::BySize,
+    binaries: Binaries::Unknown,
 };
 
 static LAYOUT: OnceLock<Layout> = OnceLock::new();
@@ -204,8 +207,16 @@ unsafe fn binaries(env: *mut ErlNifEnv) -> Binaries {
                 small,
             };
         }
+        let part = enif_make_sub_binary(env, whole, 1, 80);
+        let fits = is_boxed(part) && words_of(part) >= 4 && is_boxed(small) && words_of(small) >= 4;
+        if fits && word(part, 2) == 8 && word(part, 3) == 648 && word(small, 1) == 80 {
+            return Binaries::Ranges {
+                range: word(part, 0),
+                small: kind(word(small, 0)),
+            };
+        }
     }
-    Binaries::BySize
+    Binaries::Unknown
 }
 
 /// The kind of a tuple's header.

@@ -29,6 +29,14 @@ defmodule Foundation.BEAM.MessagesTest do
       assert byte_size(binary) == size
     end
 
+    test "data whose copy would never end is refused, not sent" do
+      # Built here: sending it to another process would never end.
+      endless = Enum.reduce(1..200, [1], fn _, inner -> [inner | inner] end)
+      assert {:error, %Error{error_type: :too_large}} = Messages.send_optimized(self(), endless)
+      assert_raise Error, ~r/larger than 4294967296 bytes/, fn -> Messages.pack(endless) end
+      refute_received _
+    end
+
     test "flow control sends the data itself" do
       assert Messages.send_optimized(self(), @small, flow_control: true) == {:ok, :sent}
       assert_received @small

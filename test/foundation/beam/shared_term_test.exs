@@ -290,6 +290,16 @@ defmodule Foundation.BEAM.SharedTermTest do
       assert error_type(SharedTerm.new(endless, max_size: 10_000_000)) == :too_large
     end
 
+    test "a large read looks at no message that waits" do
+      handle = SharedTerm.new(Enum.to_list(1..5_000))
+      quick = Enum.min(for _ <- 1..20, do: elem(:timer.tc(fn -> SharedTerm.fetch(handle) end), 0))
+      for n <- 1..300_000, do: send(self(), n)
+      :erlang.garbage_collect()
+      slow = Enum.min(for _ <- 1..20, do: elem(:timer.tc(fn -> SharedTerm.fetch(handle) end), 0))
+      # Looking at each takes over 1,000 us.
+      assert slow < quick + 500
+    end
+
     test "a bad option is named" do
       for {opts, text} <- [
             {[ttl: -1], "invalid option :ttl in SharedTerm.new/2"},

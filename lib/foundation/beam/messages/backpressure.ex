@@ -40,10 +40,15 @@ defmodule Foundation.BEAM.Messages.Backpressure do
     end)
   end
 
-  defp queue({dest, target} = receiver, data, opts, where) do
+  defp queue({_dest, target} = receiver, data, opts, where) do
     {scope, _to} = target
-    {message, value} = Delivery.pack(data, opts, scope, 1)
 
+    with {:ok, message, value} <- Delivery.pack(data, opts, scope, 1) do
+      push(receiver, message, value, data, opts, where)
+    end
+  end
+
+  defp push({dest, _target} = receiver, message, value, data, opts, where) do
     case Buffer.push(receiver, message, opts) do
       :queued ->
         {:queued, :backpressure}

@@ -48,7 +48,8 @@ defmodule Foundation.BEAM.Messages.Delivery do
   end
 
   @doc "The message for `receivers` processes of a scope, and its value; nothing is sent."
-  @spec pack(term(), map(), Choice.scope(), pos_integer()) :: {Shape.t(), Strategy.value()}
+  @spec pack(term(), map(), Choice.scope(), pos_integer()) ::
+          {:ok, Shape.t(), Strategy.value()} | {:error, Error.t()}
   def pack(data, opts, scope, receivers) do
     {policy, size} = measure(data, opts)
     message(data, scope, Choice.choose(size, policy, opts, scope, receivers), size, opts)
@@ -106,8 +107,13 @@ defmodule Foundation.BEAM.Messages.Delivery do
   end
 
   defp hand({scope, receivers, choice}, data, size, opts) do
-    {message, value} = message(data, scope, choice, size, opts)
-    {value, @strategies[choice.strategy].deliver(receivers, message, opts)}
+    case message(data, scope, choice, size, opts) do
+      {:ok, message, value} ->
+        {value, @strategies[choice.strategy].deliver(receivers, message, opts)}
+
+      {:error, error} ->
+        {:sent, Enum.map(receivers, fn {dest, _target} -> {dest, error} end)}
+    end
   end
 
   defp message(data, scope, choice, size, opts) do

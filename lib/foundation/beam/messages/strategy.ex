@@ -22,7 +22,7 @@ defmodule Foundation.BEAM.Messages.Strategy do
               compression(),
               Size.t() | nil,
               opts :: map()
-            ) :: {term(), value()}
+            ) :: {:ok, term(), value()} | {:error, Error.t()}
 
   @doc "Brings the message to each, and says to whom it could not."
   @callback deliver([receiver()], message :: term(), opts :: map()) :: [failure()]

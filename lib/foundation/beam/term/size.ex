@@ -2,7 +2,8 @@ defmodule Foundation.BEAM.Term.Size do
   @moduledoc false
 
   # The size of a term, whatever it is. The walk is native; what it cannot enter, the environments
-  # of funs, comes back as terms and is measured here.
+  # of funs, comes back as terms and is measured here. So do bitstrings, on a VM whose layout is not
+  # known.
 
   alias Foundation.Native
 
@@ -11,11 +12,19 @@ defmodule Foundation.BEAM.Term.Size do
   # The native side ends every walk there (see `measure.rs`).
   @largest 0x10_0000_0000
 
+  # What the walk has counted of a term that it hands back.
+  @fun_counted 40
+  @bitstring_counted 16
+
   @type t :: %{
           heap_bytes: non_neg_integer(),
           binary_bytes: non_neg_integer(),
           complete?: boolean()
         }
+
+  @doc "Where every walk ends, in bytes."
+  @spec largest() :: pos_integer()
+  def largest, do: @largest
 
   @spec measure(term(), non_neg_integer() | :infinity) :: t()
   def measure(term, limit \\ :infinity)
@@ -36,7 +45,7 @@ defmodule Foundation.BEAM.Term.Size do
   defp bounded(term, limit) do
     case walk(term, limit) do
       {heap, binary, complete?} -> size(heap, binary, complete?)
-      {heap, binary, complete?, funs} -> environments(funs, heap, binary, complete?, limit)
+      {heap, binary, true, apart} -> apart(apart, heap, binary, limit)
     end
   end
 
@@ -46,31 +55,28 @@ defmodule Foundation.BEAM.Term.Size do
   defp walk(term, limit) do
     case Native.measure_term(term, @normal_limit) do
       {_, _, true} = complete -> complete
-      {_, _, true, _funs} = complete -> complete
+      {_, _, true, _apart} = complete -> complete
       _limited -> Native.measure_term_dirty(term, limit)
     end
   end
 
   # One pass for each level of funs within funs.
-  defp environments([], heap, binary, complete?, _limit), do: size(heap, binary, complete?)
+  defp apart(apart, heap, binary, limit) do
+    {heap, binary} = Enum.reduce(apart, {heap, binary}, &own/2)
+    envs = for fun <- apart, is_function(fun), do: environment(fun)
 
-  defp environments(funs, heap, binary, complete?, limit) do
-    heap = Enum.reduce(funs, heap, &(&2 + fun_bytes(&1)))
-
-    if complete? and heap + binary <= limit do
-      envs = Enum.map(funs, &environment/1)
-
-      case walk(envs, limit - heap - binary) do
-        {more_heap, more_binary, all?} ->
-          size(heap + more_heap - spine(envs), binary + more_binary, all?)
-
-        {more_heap, more_binary, all?, inner} ->
-          environments(inner, heap + more_heap - spine(envs), binary + more_binary, all?, limit)
-      end
-    else
-      size(heap, binary, false)
+    cond do
+      heap + binary > limit -> size(heap, binary, false)
+      envs == [] -> size(heap, binary, true)
+      true -> envs |> walk(limit - heap - binary) |> join(heap - spine(envs), binary, limit)
     end
   end
+
+  defp join({more_heap, more_binary, complete?}, heap, binary, _limit),
+    do: size(heap + more_heap, binary + more_binary, complete?)
+
+  defp join({more_heap, more_binary, true, inner}, heap, binary, limit),
+    do: apart(inner, heap + more_heap, binary + more_binary, limit)
 
   # A tuple, because a fun holds its variables side by side, as a tuple does.
   defp environment(fun) do
@@ -85,13 +91,22 @@ defmodule Foundation.BEAM.Term.Size do
     Enum.reduce(envs, 0, fn env, bytes -> bytes + if(env == {}, do: 16, else: 24) end)
   end
 
-  # Without its environment: what a fun is made of differs between releases. Neither of these two
+  # A fun without its environment: what it is made of differs between releases. Neither of the two
   # holds anything, so the VM's own answer costs no walk.
-  defp fun_bytes(fun) do
-    case :erlang.fun_info(fun, :type) do
-      {:type, :local} -> :erts_debug.flat_size(&fun_bytes/1) * 8
-      {:type, :external} -> :erts_debug.flat_size(&:erlang.self/0) * 8
-    end
+  defp own(fun, {heap, binary}) when is_function(fun) do
+    like =
+      case :erlang.fun_info(fun, :type) do
+        {:type, :local} -> &own/2
+        {:type, :external} -> &:erlang.self/0
+      end
+
+    {heap + :erts_debug.flat_size(like) * 8 - @fun_counted, binary}
+  end
+
+  # A leaf to the VM: this costs no walk either.
+  defp own(bits, {heap, binary}) do
+    payload = if byte_size(bits) > 64, do: byte_size(bits), else: 0
+    {heap + :erts_debug.flat_size(bits) * 8 - @bitstring_counted, binary + payload}
   end
 
   defp size(heap, binary, complete?) do

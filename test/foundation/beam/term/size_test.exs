@@ -54,8 +54,6 @@ defmodule Foundation.BEAM.Term.SizeTest do
     assert Size.measure([large, large]).binary_bytes == 2000
   end
 
-  # OTP 27 changed how bitstrings lie in memory; from there on their size is an estimate.
-  @tag skip: System.otp_release() >= "27" && "an estimate on this release"
   test "bitstrings, and parts that do not begin on a byte" do
     large = :binary.copy("x", 1000)
     <<_::3, in_small::binary-size(8), _::5, _::binary>> = :binary.copy("y", 20)
@@ -151,6 +149,22 @@ defmodule Foundation.BEAM.Term.SizeTest do
     # those walks hold every slot for minutes.
     list = Enum.to_list(1..100_000)
     assert Size.measure(list) == %{heap_bytes: 1_600_000, binary_bytes: 0, complete?: true}
+  end
+
+  test "many parts of a large binary that begin inside a byte are sized, not read" do
+    <<_::1, bits::bitstring>> = :binary.copy("x", 1_000_001)
+    <<part::binary-size(1_000_000), _::bitstring>> = bits
+    parts = List.duplicate(part, 1000)
+
+    assert %{binary_bytes: 1_000_000_000, complete?: true} = Size.measure(parts)
+    assert Size.measure(parts).heap_bytes == flat(parts)
+  end
+
+  test "a limit holds for funs" do
+    held = Enum.to_list(1..100)
+    funs = for n <- 1..5000, do: fn -> {n, held} end
+    assert %{complete?: false, heap_bytes: bytes} = Size.measure(funs, 10_240)
+    assert bytes < 10_500
   end
 
   test "a limit that is none is refused by name" do

@@ -10,8 +10,10 @@ defmodule Foundation.BEAM.Messages.Strategy.Binary do
 
   @impl true
   def message(data, _scope, compression, size, _opts) do
-    binary = encode(data, compression, size)
-    {Shape.binary(binary), byte_size(binary)}
+    case encode(data, compression, size) do
+      {:error, error} -> {:error, error}
+      binary -> {:ok, Shape.binary(binary), byte_size(binary)}
+    end
   end
 
   @impl true

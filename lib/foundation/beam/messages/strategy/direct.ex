@@ -9,7 +9,7 @@ defmodule Foundation.BEAM.Messages.Strategy.Direct do
   alias Foundation.BEAM.Messages.Strategy
 
   @impl true
-  def message(data, _scope, _compression, _size, _opts), do: {data, :sent}
+  def message(data, _scope, _compression, _size, _opts), do: {:ok, data, :sent}
 
   @impl true
   def deliver(receivers, message, opts), do: Strategy.send_each(receivers, message, opts)

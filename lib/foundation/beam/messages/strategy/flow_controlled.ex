@@ -13,7 +13,7 @@ defmodule Foundation.BEAM.Messages.Strategy.FlowControlled do
   @longest_delay 60_000
 
   @impl true
-  def message(data, _scope, _compression, _size, _opts), do: {data, :sent}
+  def message(data, _scope, _compression, _size, _opts), do: {:ok, data, :sent}
 
   @impl true
   def deliver(receivers, message, opts) do

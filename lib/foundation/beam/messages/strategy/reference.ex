@@ -10,14 +10,15 @@ defmodule Foundation.BEAM.Messages.Strategy.Reference do
   alias Foundation.BEAM.Messages.{Shape, Strategy}
   alias Foundation.BEAM.SharedTerm
 
-  # `send/2` refuses no size either.
-  @unlimited 0xFFFF_FFFF_FFFF_FFFF
+  # `send/2` would try any size; a copy past this one is a mistake, or a term that shares its parts
+  # without end.
+  @most 4 * 1024 * 1024 * 1024
 
   @impl true
   def message(data, :local, _compression, _size, opts) do
-    case SharedTerm.new(data, ttl: opts.ttl, max_size: @unlimited) do
-      {:error, error} -> raise error
-      handle -> {Shape.reference(handle), handle}
+    case SharedTerm.new(data, ttl: opts.ttl, max_size: @most) do
+      {:error, error} -> {:error, error}
+      handle -> {:ok, Shape.reference(handle), handle}
     end
   end
 
