@@ -5,6 +5,10 @@ defmodule Foundation.BEAM.Messages.QueueProbe do
   # timeout. So a helper process asks, and is killed when it is late. Its exit reason carries the
   # answer: the `:DOWN` that says it is gone is the only message there is, none can arrive late.
   # The whole costs about 5 us; the caller's own queue is asked directly.
+  #
+  # Each `receive` stands in the function that makes its monitor: only then does the compiler let it
+  # pass over the messages that were in the mailbox before. Many helpers answer to a collector, so
+  # that the caller waits for one message however many targets there are.
 
   alias Foundation.BEAM.Messages.Destination
 
@@ -22,14 +26,9 @@ defmodule Foundation.BEAM.Messages.QueueProbe do
   """
   @spec results([Destination.target()], non_neg_integer(), :normal | :high) :: [result()]
   def results(targets, timeout, priority) do
-    deadline = now() + timeout
-
-    targets
-    |> Enum.map(&start(&1, priority))
-    |> Enum.map(fn
-      {helper, ref} when is_pid(helper) -> await({helper, ref}, deadline)
-      known -> known
-    end)
+    questions = Enum.map(targets, &question(&1, priority))
+    answers = questions |> Enum.filter(&is_function/1) |> ask(timeout)
+    fill(questions, answers)
   end
 
   @doc "What the result means for a queue that may hold `max` messages."
@@ -45,15 +44,10 @@ defmodule Foundation.BEAM.Messages.QueueProbe do
   """
   @spec start(Destination.target(), :normal | :high) ::
           {:ok, non_neg_integer()} | :noproc | :noconnect | probe()
-  def start({:local, pid}, _priority) when pid == self(), do: queue_len(pid)
-  def start({:local, to}, _priority), do: spawn_monitor(fn -> exit({:queue_len, local(to)}) end)
-  def start(:noproc, _priority), do: :noproc
-
-  def start({:remote, to}, priority) do
-    if priority == :normal or Destination.node_of(to) in Node.list(:connected) do
-      spawn_monitor(fn -> exit({:queue_len, remote(to)}) end)
-    else
-      :noconnect
+  def start(target, priority) do
+    case question(target, priority) do
+      question when is_function(question) -> spawn_monitor(question)
+      known -> known
     end
   end
 
@@ -70,13 +64,75 @@ defmodule Foundation.BEAM.Messages.QueueProbe do
     :ok
   end
 
-  defp await({_helper, ref} = probe, deadline) do
+  # The result, where it is known at once, or what a helper has to do.
+  defp question({:local, pid}, _priority) when pid == self(), do: queue_len(pid)
+  defp question({:local, to}, _priority), do: fn -> exit({:queue_len, local(to)}) end
+  defp question(:noproc, _priority), do: :noproc
+
+  defp question({:remote, to}, priority) do
+    if priority == :normal or Destination.node_of(to) in Node.list(:connected) do
+      fn -> exit({:queue_len, remote(to)}) end
+    else
+      :noconnect
+    end
+  end
+
+  defp fill([question | rest], [answer | answers]) when is_function(question),
+    do: [answer | fill(rest, answers)]
+
+  defp fill([known | rest], answers), do: [known | fill(rest, answers)]
+  defp fill([], []), do: []
+
+  defp ask([], _timeout), do: []
+
+  defp ask([question], timeout) do
+    {helper, ref} = spawn_monitor(question)
+
     receive do
-      {:DOWN, ^ref, :process, _, reason} -> answer(reason)
+      {:DOWN, ^ref, :process, _, reason} -> [answer(reason)]
     after
-      max(deadline - now(), 0) ->
-        cancel(probe)
-        :unresponsive
+      timeout ->
+        cancel({helper, ref})
+        [:unresponsive]
+    end
+  end
+
+  defp ask(questions, timeout) do
+    {_collector, ref} = spawn_monitor(fn -> exit({:answers, collect(questions, timeout)}) end)
+
+    # No timeout: the collector has one, and waits for nothing else.
+    receive do
+      {:DOWN, ^ref, :process, _, {:answers, answers}} -> answers
+      {:DOWN, ^ref, :process, _, _killed} -> Enum.map(questions, fn _ -> :unresponsive end)
+    end
+  end
+
+  # In the collector, whose mailbox has nothing but answers.
+  defp collect(questions, timeout) do
+    deadline = now() + timeout
+    probes = Enum.map(questions, &spawn_monitor/1)
+    answers = collect(length(probes), deadline, %{})
+
+    Enum.map(probes, fn {helper, ref} ->
+      case answers do
+        %{^ref => answer} ->
+          answer
+
+        _late ->
+          Process.exit(helper, :kill)
+          :unresponsive
+      end
+    end)
+  end
+
+  defp collect(0, _deadline, answers), do: answers
+
+  defp collect(open, deadline, answers) do
+    receive do
+      {:DOWN, ref, :process, _, reason} ->
+        collect(open - 1, deadline, Map.put(answers, ref, answer(reason)))
+    after
+      max(deadline - now(), 0) -> answers
     end
   end
 
