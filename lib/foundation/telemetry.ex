@@ -14,7 +14,16 @@ defmodule Foundation.Telemetry do
   | `[:foundation, :messages, :expired]` | `%{count: n}` | `%{destination: d, reason: r}` | `n` messages outlived their `ttl` before they were delivered or read |
   | `[:foundation, :messages, :refused]` | `%{count: n}` | `%{destination: d, reason: r}` | `n` messages were dropped by flow control |
 
-  `destination` is what the message was sent to, `nil` where that is not known; `reason` is an atom.
+  `destination` is what the message was sent to, `nil` where that is not known. `reason` of `:expired`
+  is `:expired`; of `:refused` it is
+
+    * `{:queue_full, n}` - `n` messages wait in the receiver's queue
+    * `{:buffer_full, n}` - the buffer of `backpressure_strategy: :queue` may hold `n` messages and does
+    * `:buffered` - messages that came before wait in the receiver's buffer
+    * `:unresponsive` - the receiver did not tell its queue's length in time
+    * `:noproc`, `:noconnection`, `:noconnect` - nobody is there, or the node is not connected
+    * anything else - why the buffer ended that held the messages, such as `:shutdown`
+
   No event is sent per message: what is executed for each of a million messages costs more than
   what it tells.
 
@@ -89,7 +98,9 @@ defmodule Foundation.Telemetry do
   @doc """
   Calls every handler of the event, in this process, and returns `:ok`.
 
-  Raises `ArgumentError` if the event is no non-empty list, or measurements or metadata are no maps.
+  Raises `ArgumentError` if the event is no non-empty proper list, or measurements or metadata are no
+  maps, whether anybody listens or not. That the list's elements are atoms is not checked here but on
+  attaching: nobody hears another one.
 
       iex> Foundation.Telemetry.execute([:my_app, :request, :done], %{bytes: 512}, %{path: "/"})
       :ok

@@ -62,6 +62,12 @@ defmodule Foundation.TelemetryTest do
                      Telemetry.execute(:a, %{})
                    end
 
+      for event <- [[:a | :b], [:a, :b | nil], {:a}, nil], data <- [%{}, 1] do
+        assert_raise ArgumentError, ~r/^invalid event: expected a non-empty list of atoms/, fn ->
+          Telemetry.execute(event, data)
+        end
+      end
+
       assert_raise ArgumentError, "invalid measurements: expected a map, got: 1", fn ->
         Telemetry.execute([:a], 1)
       end

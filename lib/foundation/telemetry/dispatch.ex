@@ -20,8 +20,11 @@ defmodule Foundation.Telemetry.Dispatch do
   @spec execute(event(), map(), map()) :: :ok
   def execute(event, measurements, metadata \\ %{})
 
-  def execute([_ | _] = event, measurements, metadata)
-      when is_map(measurements) and is_map(metadata) do
+  # `length/1` fails for an improper list, and costs nothing that can be measured. To look at every
+  # element would take some 6 ns of the 24 that an event without handlers costs: a name that is no
+  # list of atoms cannot be attached to, so nobody hears it.
+  def execute(event, measurements, metadata)
+      when length(event) > 0 and is_map(measurements) and is_map(metadata) do
     case Handlers.route(event) do
       :none -> :ok
       :own -> run(Handlers.for_event(event), event, measurements, metadata)
@@ -29,13 +32,11 @@ defmodule Foundation.Telemetry.Dispatch do
     end
   end
 
-  def execute([_ | _], measurements, metadata) when is_map(measurements),
-    do: invalid!("metadata", "a map", metadata)
-
-  def execute([_ | _], measurements, _metadata),
-    do: invalid!("measurements", "a map", measurements)
-
-  def execute(event, _measurements, _metadata), do: event!(event)
+  def execute(event, measurements, metadata) do
+    event!(event)
+    is_map(measurements) || invalid!("measurements", "a map", measurements)
+    invalid!("metadata", "a map", metadata)
+  end
 
   @spec span(event(), map(), (() -> {any(), map()} | {any(), map(), map()})) :: any()
   def span(prefix, metadata, function) do
@@ -99,8 +100,7 @@ defmodule Foundation.Telemetry.Dispatch do
 
   @spec list_handlers([atom()]) :: [map()]
   def list_handlers(prefix) do
-    (proper?(prefix) and Enum.all?(prefix, &is_atom/1)) ||
-      invalid!("event prefix", "a list of atoms", prefix)
+    atoms?(prefix) || invalid!("event prefix", "a list of atoms", prefix)
 
     case Handlers.home() do
       :telemetry -> :telemetry.list_handlers(prefix)
@@ -152,11 +152,11 @@ defmodule Foundation.Telemetry.Dispatch do
 
   defp in_span(metadata, context), do: Map.put_new(metadata, :telemetry_span_context, context)
 
-  defp event!([_ | _] = event) do
-    (proper?(event) and Enum.all?(event, &is_atom/1)) || invalid_event!(event)
-  end
-
+  defp event!([_ | _] = event), do: atoms?(event) || invalid_event!(event)
   defp event!(event), do: invalid_event!(event)
+
+  defp atoms?([atom | rest]) when is_atom(atom), do: atoms?(rest)
+  defp atoms?(rest), do: rest == []
 
   @spec invalid_event!(term()) :: no_return()
   defp invalid_event!(event), do: invalid!("event", "a non-empty list of atoms", event)
