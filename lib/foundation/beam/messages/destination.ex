@@ -22,12 +22,12 @@ defmodule Foundation.BEAM.Messages.Destination do
   @spec expected() :: String.t()
   def expected, do: @expected
 
-  @doc "Whether the term has the form of a destination; whether anybody is there is another question."
+  @doc "Whether the term can name a destination; whether anybody is there is another question."
   @spec valid?(term()) :: boolean()
   def valid?(dest) when is_pid(dest) or is_atom(dest), do: true
   def valid?({:global, _name}), do: true
   def valid?({name, node}) when is_atom(name) and is_atom(node), do: true
-  def valid?({:via, module, _name}) when is_atom(module), do: true
+  def valid?({:via, module, _name}) when is_atom(module), do: registry?(module)
   def valid?(_), do: false
 
   @doc "Where messages to the destination go now; `:noproc` where a name is registered by nobody."
@@ -45,13 +45,34 @@ defmodule Foundation.BEAM.Messages.Destination do
   def resolve({name, node} = dest, _where) when is_atom(name) and is_atom(node),
     do: {:remote, dest}
 
-  def resolve({:via, module, name}, _where) when is_atom(module),
-    do: found(module.whereis_name(name))
+  def resolve({:via, module, _name} = dest, where) when is_atom(module),
+    do: dest |> via(where) |> found()
 
-  def resolve(other, where) do
-    raise ArgumentError,
-          "invalid destination in #{where}: expected #{@expected}, got: #{Options.given(other)}"
+  def resolve(other, where), do: raise(ArgumentError, invalid(other, where, @expected))
+
+  defp via({:via, module, name} = dest, where) do
+    registry?(module) ||
+      raise ArgumentError, invalid(dest, where, "a module that exports whereis_name/1")
+
+    try do
+      module.whereis_name(name)
+    rescue
+      # How registries refuse what cannot be a name of theirs.
+      error in [ArgumentError, FunctionClauseError] ->
+        says = error |> Exception.message() |> String.slice(0, 120)
+        text = invalid(dest, where, "a name that #{inspect(module)} takes (it says: #{says})")
+        reraise ArgumentError, [message: text], __STACKTRACE__
+    end
   end
+
+  # What is loaded already is not asked of the code server.
+  defp registry?(module) do
+    function_exported?(module, :whereis_name, 1) or
+      (Code.ensure_loaded?(module) and function_exported?(module, :whereis_name, 1))
+  end
+
+  defp invalid(dest, where, expected),
+    do: "invalid destination in #{where}: expected #{expected}, got: #{Options.given(dest)}"
 
   defp found(pid) when is_pid(pid), do: resolve(pid, "")
   # Nobody, or a port: what a port takes is its own protocol, not any term.

@@ -10,6 +10,10 @@ defmodule Foundation.BEAM.Messages.DestinationTest do
     def whereis_name(_), do: hd(Port.list())
   end
 
+  defmodule Picky do
+    def whereis_name(:known), do: :undefined
+  end
+
   @large List.duplicate(7, 2000)
 
   setup do
@@ -59,6 +63,37 @@ defmodule Foundation.BEAM.Messages.DestinationTest do
         Messages.send_optimized(dest, @large)
       end
     end
+  end
+
+  test "a :via that cannot be asked raises, and names the destination" do
+    no_registry = {:via, Registry, {NoSuchRegistry, "me"}}
+
+    for {dest, says} <- [
+          {{:via, NoSuchModule, :name}, "expected a module that exports whereis_name/1"},
+          {{:via, Enum, :name}, "expected a module that exports whereis_name/1"},
+          {{:via, Picky, :unknown}, "no function clause"},
+          {{:via, Registry, :no_pair}, "no function clause"},
+          {no_registry, "unknown registry"}
+        ],
+        {name, send} <- [
+          {"send_optimized/3", &Messages.send_optimized(&1, :data)},
+          {"send_with_backpressure/3", &Messages.send_with_backpressure(&1, :data)}
+        ] do
+      error = assert_raise ArgumentError, fn -> send.(dest) end
+      assert error.message =~ "invalid destination in Messages.#{name}: "
+      assert error.message =~ says
+      assert error.message =~ "got: #{inspect(dest)}"
+    end
+  end
+
+  test "an alternative that can be nobody's name raises before anything is sent" do
+    opts = [backpressure_strategy: :redirect, alternatives: [{:via, Enum, :name}]]
+
+    assert_raise ArgumentError, ~r/invalid option :alternatives .*\{:via, Enum, :name\}/, fn ->
+      Messages.send_with_backpressure(self(), :data, opts)
+    end
+
+    refute_received :data
   end
 
   test "one such name in a list raises before anything is sent" do
