@@ -19,6 +19,7 @@ defmodule Foundation.BEAM.Messages.Backpressure do
     receiver = {dest, Destination.resolve(dest, where)}
 
     case {room([receiver], opts), opts.backpressure_strategy} do
+      {[{:gone, :not_started}], _} -> {:error, Refusal.gone(dest, :not_started)}
       {[{:room, _}], _} -> Delivery.to_one(receiver, data, opts, where)
       {[{_full_or_gone, reason}], :redirect} -> redirect(dest, reason, data, opts, where)
       {[{:gone, reason}], _} -> {:error, Refusal.gone(dest, reason)}
@@ -28,15 +29,15 @@ defmodule Foundation.BEAM.Messages.Backpressure do
   end
 
   defp room(receivers, opts) do
-    asked = for {_dest, target} <- receivers, not Buffer.active?(target), do: target
+    looked = for {_dest, target} <- receivers, do: {target, Buffer.active?(target)}
+    asked = for {target, false} <- looked, do: target
     results = QueueProbe.results(asked, opts.probe_timeout, opts.priority)
     known = asked |> Enum.zip(results) |> Map.new()
 
-    Enum.map(receivers, fn {_dest, target} ->
-      case known do
-        %{^target => result} -> QueueProbe.room(result, opts.max_queue_size)
-        _ -> {:full, :buffered}
-      end
+    Enum.map(looked, fn
+      {target, false} -> QueueProbe.room(known[target], opts.max_queue_size)
+      {_target, true} -> {:full, :buffered}
+      {_target, :not_started} -> {:gone, :not_started}
     end)
   end
 
@@ -56,6 +57,10 @@ defmodule Foundation.BEAM.Messages.Backpressure do
       :full ->
         Delivery.drop(value)
         dropped(dest, {:buffer_full, opts.max_buffer}, :backpressure)
+
+      :not_started ->
+        Delivery.drop(value)
+        {:error, Refusal.gone(dest, :not_started)}
 
       :gone ->
         Delivery.drop(value)

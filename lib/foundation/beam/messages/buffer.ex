@@ -41,25 +41,39 @@ defmodule Foundation.BEAM.Messages.Buffer do
           optional(atom()) => term()
         }
 
-  @doc "Whether messages to the target have to go through a buffer."
-  @spec active?(Destination.target()) :: boolean()
-  def active?(target), do: BufferSupervisor.whereis(target) != nil
+  @doc """
+  Whether messages to the target have to go through a buffer. `:not_started` where nobody knows,
+  because the application is not running.
+  """
+  @spec active?(Destination.target()) :: boolean() | :not_started
+  def active?(target) do
+    case BufferSupervisor.whereis(target) do
+      buffer when is_pid(buffer) -> true
+      nil -> false
+      :not_started -> :not_started
+    end
+  end
 
   @doc """
   Puts a message into the target's buffer, which is started where there is none: `:queued`, `:full`,
-  or `:gone` where the buffer stopped and the caller has to look again.
+  `:gone` where the buffer stopped and the caller has to look again, or `:not_started`.
   """
-  @spec push({Destination.t(), Destination.target()}, term(), limits()) :: :queued | :full | :gone
+  @spec push({Destination.t(), Destination.target()}, term(), limits()) ::
+          :queued | :full | :gone | :not_started
   def push({dest, target}, message, limits) do
     limits = Map.take(limits, [:max_buffer, :max_queue_size, :probe_timeout, :priority])
-    buffer = BufferSupervisor.ensure(target, {__MODULE__, {dest, target, limits}})
 
-    try do
-      GenServer.call(buffer, {:push, message, limits}, :infinity)
-    catch
-      # Also where the buffer was killed: what it held is lost then, but this message was not in it.
-      :exit, _not_taken -> :gone
+    with buffer when is_pid(buffer) <-
+           BufferSupervisor.ensure(target, {__MODULE__, {dest, target, limits}}) do
+      call(buffer, {:push, message, limits})
     end
+  end
+
+  defp call(buffer, request) do
+    GenServer.call(buffer, request, :infinity)
+  catch
+    # Also where the buffer was killed: what it held is lost then, but this message was not in it.
+    :exit, _not_taken -> :gone
   end
 
   def start_link({_dest, target, _limits} = arg) do

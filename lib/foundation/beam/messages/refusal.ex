@@ -23,9 +23,15 @@ defmodule Foundation.BEAM.Messages.Refusal do
   end
 
   @doc "Nobody can take it: no refusal by back-pressure, so no event."
-  @spec gone(Destination.t(), :noproc | :noconnection | :noconnect) :: Error.t()
+  @spec gone(Destination.t(), :noproc | :noconnection | :noconnect | :not_started) :: Error.t()
   def gone(dest, :noproc) do
     Error.new(:noproc, "there is no process at the destination", %{destination: dest})
+  end
+
+  # Whether something waits for it already is not known: nothing may overtake that.
+  def gone(dest, :not_started) do
+    text = "the :foundation application is not running: it keeps what waits for the destination"
+    Error.new(:not_started, text, %{destination: dest})
   end
 
   def gone(dest, :noconnect), do: Destination.not_sent(:noconnect, dest)

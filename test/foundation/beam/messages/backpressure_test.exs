@@ -185,4 +185,42 @@ defmodule Foundation.BEAM.Messages.BackpressureTest do
       assert Process.info(busy, :message_queue_len) == nil
     end
   end
+
+  describe "while what holds the buffers is not running" do
+    @supervisor Module.concat(Messages.BufferSupervisor, Buffers)
+    @registry Module.concat(Messages.BufferSupervisor, Registry)
+
+    test "every way of sending is an error, and nothing is sent" do
+      stop(Foundation.Supervisor, Messages.BufferSupervisor)
+
+      for receiver <- [Receiver.start(), Receiver.start(5)], how <- [:drop, :queue, :redirect] do
+        opts = [backpressure_strategy: how, alternatives: [self()]]
+
+        assert {:error, %Error{error_type: :not_started, context: %{destination: ^receiver}}} =
+                 send_to(receiver, :a, opts)
+
+        assert Buffer.active?({:local, receiver}) == :not_started
+      end
+
+      refute_received :a
+    end
+
+    test "a buffer that cannot be started is one too" do
+      receiver = Receiver.start(5)
+      stop(Messages.BufferSupervisor, DynamicSupervisor)
+      refute Process.whereis(@supervisor)
+      assert Process.whereis(@registry)
+      large = List.duplicate(7, 2000)
+      assert {:error, %Error{error_type: :not_started}} = send_to(receiver, large, @queue)
+    end
+
+    defp stop(supervisor, child) do
+      child = id(Supervisor.which_children(supervisor), child)
+      :ok = Supervisor.terminate_child(supervisor, child)
+      on_exit(fn -> {:ok, _} = Supervisor.restart_child(supervisor, child) end)
+    end
+
+    defp id(children, module),
+      do: Enum.find_value(children, fn {id, _, _, modules} -> module in modules && id end)
+  end
 end

@@ -79,6 +79,25 @@ defmodule Foundation.BEAM.Messages.BufferTest do
     assert_receive {:event, _, %{count: 4}, %{destination: ^receiver, reason: :shutdown}}
   end
 
+  test "a buffer that has ended is none, even before the registry has heard of it" do
+    receiver = Receiver.start(3)
+    assert Messages.send_with_backpressure(receiver, :a, @opts) == {:queued, :backpressure}
+    buffer = BufferSupervisor.whereis({:local, receiver})
+    # The buffers' registry hears of their ends in this process, which is kept from it.
+    [{partition, _}] = for {_, pid, _, _} <- registry(), do: {pid, :sys.suspend(pid)}
+
+    try do
+      ref = Process.monitor(buffer)
+      Receiver.read(receiver, 4)
+      assert_receive {:DOWN, ^ref, :process, _, :normal}
+      refute Buffer.active?({:local, receiver})
+    after
+      :sys.resume(partition)
+    end
+  end
+
+  defp registry, do: Supervisor.which_children(Module.concat(BufferSupervisor, Registry))
+
   # A call has been sent once its caller waits for the answer.
   defp wait_until_waiting(pid) do
     case Process.info(pid, [:status, :current_function]) do
