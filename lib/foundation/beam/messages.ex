@@ -13,7 +13,7 @@ defmodule Foundation.BEAM.Messages do
   | `:binary_sharing` | `{:shared_binary, binary}` | decoding one binary that all share |
   | `:flow_controlled` | the data | a copy, once their queue is short enough |
 
-  The receiver calls `open/2` on whatever has arrived, or `read/2` for a part of it:
+  The receiver calls `open/2` on whatever has arrived, or `read/3` for a part of it:
 
       def handle_info(message, state) do
         case Messages.open(message) do
@@ -22,8 +22,12 @@ defmodule Foundation.BEAM.Messages do
         end
       end
 
-  `pack/2` gives the message itself, for `GenServer.cast/2` and the like. A packed message may be
-  sent on as it is.
+  `pack/2` gives the message itself. A packed message may be sent on as it is with `send/2`,
+  `GenServer.cast/2` and the like. `send_optimized/3` takes it for data and packs it once more: then
+  one `open/2` gives the message, not the data.
+
+  Messages carry no mark besides their shape: data of yours that is `{:shared_binary, binary}` or a
+  reference as above, sent as it is, is opened as one. Wrap it: `{:my_data, {:shared_binary, binary}}`.
 
   ## How the strategy is chosen
 
@@ -53,7 +57,8 @@ defmodule Foundation.BEAM.Messages do
 
   A pid, a registered name, `{name, node}`, `{:via, module, name}`, `{:global, name}`, or a list of
   those. A name that nobody has raises `ArgumentError`, a pid that is gone or a name of another node
-  is silent, as with `send/2`; where queues are looked at, either is `error_type: :noproc`.
+  is silent, as with `send/2`; where queues are looked at, either is `error_type: :noproc`. A `:via`
+  module without `whereis_name/1`, or a name that it refuses, raises `ArgumentError`.
 
   ## Events
 
@@ -62,8 +67,7 @@ defmodule Foundation.BEAM.Messages do
   `%{destination: ..., reason: ...}`. There is none per message, and nothing is logged.
   """
 
-  alias Foundation.BEAM.Messages.{Backpressure, Choice, Delivery, Options}
-  alias Foundation.BEAM.Messages.Shape
+  alias Foundation.BEAM.Messages.{Backpressure, Choice, Delivery, Options, Shape}
   alias Foundation.BEAM.Term.Size
   alias Foundation.Error
 
@@ -135,7 +139,7 @@ defmodule Foundation.BEAM.Messages do
   #{Options.docs(:backpressure)}
 
   and those of `send_optimized/3`, whose other results it returns; `error_type: :noproc` where
-  nobody is there.
+  nobody is there, `:not_started` while the application `:foundation` is not running.
 
       iex> Foundation.BEAM.Messages.send_with_backpressure(self(), :one, max_queue_size: 1)
       {:ok, :sent}
@@ -217,11 +221,7 @@ defmodule Foundation.BEAM.Messages do
   def measure(term, limit) when limit == :infinity or (is_integer(limit) and limit >= 0),
     do: Size.measure(term, limit)
 
-  def measure(_term, limit) do
-    raise ArgumentError,
-          "invalid limit in Messages.measure/2: expected bytes (a non-negative integer) or " <>
-            ":infinity, got: #{Foundation.Options.given(limit)}"
-  end
+  def measure(_term, limit), do: Options.invalid_limit!(limit)
 
   @doc """
   The data of a message, whichever shape it has; a message of no shape is the data itself.
@@ -231,10 +231,8 @@ defmodule Foundation.BEAM.Messages do
   Errors: those of `Foundation.BEAM.SharedTerm.fetch/1` (`:expired`, `:released`, `:foreign_node`,
   `:unknown_handle`) and of `Foundation.BEAM.Compression.decompress_term/2`.
 
-      iex> {:ets_ref, _, _} = message = Foundation.BEAM.Messages.pack(Enum.to_list(1..1000))
-      iex> {:ok, list} = Foundation.BEAM.Messages.open(message)
-      iex> length(list)
-      1000
+      iex> Foundation.BEAM.Messages.open(Foundation.BEAM.Messages.pack(%{a: 1}, strategy: :ets_reference))
+      {:ok, %{a: 1}}
   """
   @spec open(message(), keyword()) :: {:ok, term()} | {:error, Error.t()}
   def open(message, opts \\ []), do: Shape.open(message, Options.validate!(opts, :open))
@@ -251,23 +249,25 @@ defmodule Foundation.BEAM.Messages do
   @doc """
   The part of a message's data at the end of a path. Of data sent by reference only the part is
   copied; a binary is decoded whole first. Paths are those of
-  `Foundation.BEAM.SharedTerm.fetch_in/2`, as are the errors, besides those of `open/2`.
+  `Foundation.BEAM.SharedTerm.fetch_in/2`, as are the errors, besides those of `open/2`, whose options
+  it takes.
 
       iex> message = Foundation.BEAM.Messages.pack(%{users: [%{name: "Ada"}]}, strategy: :ets_reference)
       iex> Foundation.BEAM.Messages.read(message, [:users, 0, :name])
       {:ok, "Ada"}
   """
-  @spec read(message(), [term()]) :: {:ok, term()} | {:error, Error.t()}
-  def read(message, path), do: Shape.read(message, path, Options.validate!([], :open))
+  @spec read(message(), [term()], keyword()) :: {:ok, term()} | {:error, Error.t()}
+  def read(message, path, opts \\ []),
+    do: Shape.read(message, path, Options.validate!(opts, :read))
 
   @doc """
-  As `read/2`, but gives the part or raises.
+  As `read/3`, but gives the part or raises.
 
       iex> Foundation.BEAM.Messages.read!({:a, :b}, [1])
       :b
   """
-  @spec read!(message(), [term()]) :: term()
-  def read!(message, path), do: message |> read(path) |> Error.unwrap!()
+  @spec read!(message(), [term()], keyword()) :: term()
+  def read!(message, path, opts \\ []), do: message |> read(path, opts) |> Error.unwrap!()
 
   @doc """
   Frees what a message sent by reference holds, for all receivers and before its `ttl`; any other
@@ -284,17 +284,17 @@ defmodule Foundation.BEAM.Messages do
   defdelegate release(message), to: Shape
 
   @doc """
-  Takes the next message of the caller's mailbox, whichever it is, and opens it. Where none comes in
-  `timeout` milliseconds it is `error_type: :timeout`.
+  Takes the next message of the caller's mailbox, whichever it is, and opens it as `open/2`, whose
+  options it takes. Where none comes in `timeout` milliseconds it is `error_type: :timeout`. One that
+  cannot be opened has left the mailbox: it is in the error's `context.message`, and only there.
 
-      iex> Foundation.BEAM.Messages.send_optimized(self(), Enum.to_list(1..1000))
-      iex> {:ok, list} = Foundation.BEAM.Messages.receive_optimized(100)
-      iex> Enum.sum(list)
-      500500
+      iex> Foundation.BEAM.Messages.send_optimized(self(), [1, 2], strategy: :binary_sharing)
+      iex> Foundation.BEAM.Messages.receive_optimized(100, safe: true)
+      {:ok, [1, 2]}
   """
-  @spec receive_optimized(timeout()) :: {:ok, term()} | {:error, Error.t()}
-  def receive_optimized(timeout \\ :infinity),
-    do: Shape.receive_next(timeout, Options.validate!([], :open))
+  @spec receive_optimized(timeout(), keyword()) :: {:ok, term()} | {:error, Error.t()}
+  def receive_optimized(timeout \\ :infinity, opts \\ []),
+    do: Shape.receive_next(timeout, Options.validate!(opts, :receive))
 
   defp scope(%{remote: true}), do: :remote
   defp scope(%{remote: false}), do: :local

@@ -155,7 +155,7 @@ defmodule Foundation.BEAM.MessagesTest do
     end
   end
 
-  describe "read/2" do
+  describe "read/3" do
     test "gives the same part whatever the strategy" do
       data = %{users: [%{name: "Ada"}, %{name: "Joe"}], pair: {1, [key: :value]}}
 
@@ -171,7 +171,7 @@ defmodule Foundation.BEAM.MessagesTest do
     end
   end
 
-  describe "receive_optimized/1" do
+  describe "receive_optimized/2" do
     test "opens the messages in the order in which they came" do
       for data <- [@small, @medium, @large], do: Messages.send_optimized(self(), data)
 
@@ -184,6 +184,38 @@ defmodule Foundation.BEAM.MessagesTest do
                Messages.receive_optimized(1)
 
       assert {:error, %Error{error_type: :timeout}} = Messages.receive_optimized(0)
+    end
+  end
+
+  describe "the options of opening" do
+    setup do
+      {:ok, message: Messages.pack(List.duplicate(0, 50_000), strategy: :binary_sharing)}
+    end
+
+    test "hold for read/3 and receive_optimized/2", %{message: message} do
+      assert {:error, %Error{error_type: :too_large}} =
+               Messages.read(message, [0], max_size: 1000)
+
+      assert Messages.read(message, [0], max_size: 1_000_000) == {:ok, 0}
+      assert_raise Error, fn -> Messages.read!(message, [0], max_size: 1000) end
+      assert Messages.read!(message, [0], max_size: 1_000_000) == 0
+
+      for _ <- 1..2, do: send(self(), message)
+      assert {:error, %Error{error_type: :too_large}} = Messages.receive_optimized(0, max_size: 9)
+      assert {:ok, [0 | _]} = Messages.receive_optimized(0, max_size: 1_000_000)
+    end
+
+    test "a message that cannot be opened is in the error, not lost", %{message: message} do
+      expired = Messages.pack(@large, ttl: 0)
+
+      for {message, opts} <- [{message, [max_size: 9]}, {expired, []}] do
+        send(self(), message)
+        assert {:error, %Error{context: context}} = Messages.receive_optimized(0, opts)
+        assert context.message == message
+      end
+
+      refute_received _
+      assert Messages.open!(message) == List.duplicate(0, 50_000)
     end
   end
 

@@ -76,7 +76,8 @@ defmodule Foundation.BEAM.Messages.Options do
 
   @receivers [
     receivers: [
-      type: :pos_integer,
+      # The costs are floats: a number of any length could not become one.
+      type: {:integer, 1, 4_294_967_296},
       default: 1,
       doc: "How many processes the message will go to. Counts for `policy: :adaptive`."
     ],
@@ -108,7 +109,8 @@ defmodule Foundation.BEAM.Messages.Options do
 
   @opening [
     max_size: [
-      type: :non_neg_integer,
+      # The range of `Compression`, which reads the binary: its error would name a hidden function.
+      type: {:integer, 0, 0xFFFF_FFFF_FFFF_FFFF},
       default: @max_size,
       doc: "Bytes that a binary may unpack to (256 MiB)."
     ],
@@ -124,7 +126,9 @@ defmodule Foundation.BEAM.Messages.Options do
     backpressure: Options.schema!(@backpressure ++ @packing ++ @flow),
     pack: Options.schema!(@packing ++ @receivers),
     strategy_for: Options.schema!(@packing ++ @flow ++ @receivers),
-    open: Options.schema!(@opening)
+    open: Options.schema!(@opening),
+    read: Options.schema!(@opening),
+    receive: Options.schema!(@opening)
   }
 
   @where %{
@@ -132,7 +136,9 @@ defmodule Foundation.BEAM.Messages.Options do
     backpressure: "Messages.send_with_backpressure/3",
     pack: "Messages.pack/2",
     strategy_for: "Messages.strategy_for/2",
-    open: "Messages.open/2"
+    open: "Messages.open/2",
+    read: "Messages.read/3",
+    receive: "Messages.receive_optimized/2"
   }
 
   # What one function takes besides those of another, for its documentation.
@@ -151,6 +157,14 @@ defmodule Foundation.BEAM.Messages.Options do
     def validate!(opts, unquote(name)) do
       Options.validate!(opts, unquote(Macro.escape(schema)), unquote(@where[name]))
     end
+  end
+
+  @doc "Raises for what is no limit of `measure/2`."
+  @spec invalid_limit!(term()) :: no_return()
+  def invalid_limit!(limit) do
+    raise ArgumentError,
+          "invalid limit in Messages.measure/2: expected bytes (a non-negative integer) or " <>
+            ":infinity, got: #{Options.given(limit)}"
   end
 
   @doc "The name of a function in the text of its errors."

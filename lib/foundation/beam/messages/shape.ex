@@ -54,7 +54,7 @@ defmodule Foundation.BEAM.Messages.Shape do
   def receive_next(timeout, opts)
       when timeout == :infinity or (is_integer(timeout) and timeout in 0..@longest_timeout) do
     receive do
-      message -> open(message, opts)
+      message -> message |> open(opts) |> keep(message)
     after
       timeout ->
         {:error, Error.new(:timeout, "no message in #{timeout} ms", %{timeout: timeout})}
@@ -63,9 +63,15 @@ defmodule Foundation.BEAM.Messages.Shape do
 
   def receive_next(timeout, _opts) do
     raise ArgumentError,
-          "invalid timeout in Messages.receive_optimized/1: expected milliseconds " <>
+          "invalid timeout in Messages.receive_optimized/2: expected milliseconds " <>
             "(0 to #{@longest_timeout}) or :infinity, got: #{Foundation.Options.given(timeout)}"
   end
+
+  # It has left the mailbox: without this, what cannot be opened would be lost.
+  defp keep({:error, %Error{context: context} = error}, message),
+    do: {:error, %{error | context: Map.put(context, :message, message)}}
+
+  defp keep(opened, _message), do: opened
 
   @doc "Lets go of what the message holds outside the processes."
   @spec release(t()) :: :ok | {:error, Error.t()}

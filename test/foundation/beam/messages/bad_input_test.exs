@@ -3,6 +3,9 @@ defmodule Foundation.BEAM.Messages.BadInputTest do
   use Foundation.NativeBytes
 
   alias Foundation.BEAM.Messages
+  alias Foundation.Error
+
+  @large List.duplicate(7, 2000)
 
   defp not_destinations do
     [1, 1.5, "name", %{}, {}, {self()}, {"a", node()}, {:a, "b"}, make_ref()] ++
@@ -48,12 +51,12 @@ defmodule Foundation.BEAM.Messages.BadInputTest do
 
   @backpressure [
     backpressure_strategy: [:block, nil, "drop"],
-    alternatives: [nil, :name, [1], [:name | :name], %{}],
+    alternatives: [nil, :name, [1], [:name | :name], %{}, [{:via, NoSuchModule, 1}]],
     max_buffer: [0, -1, 1.0, nil, :infinity]
   ]
 
-  @receivers [receivers: [0, -1, 1.0, nil, []], remote: [nil, 1, :yes]]
-  @opening [max_size: [-1, 1.0, nil, :infinity], safe: [nil, 1, "true"]]
+  @receivers [receivers: [0, -1, 1.0, nil, [], 2 ** 32 + 1, 10 ** 400], remote: [nil, 1, :yes]]
+  @opening [max_size: [-1, 1.0, nil, :infinity, 2 ** 64], safe: [nil, 1, "true"]]
 
   defp calls do
     [
@@ -63,7 +66,10 @@ defmodule Foundation.BEAM.Messages.BadInputTest do
       {"pack/2", @packing ++ @receivers, &Messages.pack(:data, &1)},
       {"strategy_for/2", @packing ++ @flow ++ @receivers, &Messages.strategy_for(:data, &1)},
       {"open/2", @opening, &Messages.open(:data, &1)},
-      {"open/2", @opening, &Messages.open!(:data, &1)}
+      {"open/2", @opening, &Messages.open!(:data, &1)},
+      {"read/3", @opening, &Messages.read(:data, [], &1)},
+      {"read/3", @opening, &Messages.read!(:data, [], &1)},
+      {"receive_optimized/2", @opening, &Messages.receive_optimized(0, &1)}
     ]
   end
 
@@ -122,6 +128,19 @@ defmodule Foundation.BEAM.Messages.BadInputTest do
     end
   end
 
+  test "the ends of every range of the other functions are taken" do
+    for receivers <- [1, 2 ** 32], policy <- [:documented, :adaptive], data <- [:small, @large] do
+      opts = [receivers: receivers, policy: policy]
+      assert is_map(Messages.strategy_for(data, opts))
+      assert Messages.open(Messages.pack(data, opts)) == {:ok, data}
+    end
+
+    message = Messages.pack(:data, strategy: :binary_sharing)
+    assert {:error, %Error{error_type: :too_large}} = Messages.open(message, max_size: 0)
+    assert Messages.open(message, max_size: 2 ** 64 - 1) == {:ok, :data}
+    assert Messages.read(message, [], max_size: 2 ** 64 - 1) == {:ok, :data}
+  end
+
   test "limits, timeouts and paths of the wrong type are refused" do
     for limit <- [-1, 1.0, nil, "1", :none] do
       assert_raise ArgumentError, ~r/invalid limit in Messages.measure/, fn ->
@@ -142,6 +161,10 @@ defmodule Foundation.BEAM.Messages.BadInputTest do
       assert error.message =~ "path"
       assert_raise ArgumentError, fn -> Messages.read!(message, path) end
     end
+
+    send(self(), :kept)
+    assert_raise ArgumentError, fn -> Messages.receive_optimized(0, safe: 1) end
+    assert_received :kept
   end
 
   test "the value in an error's text is cut, however large it is" do
