@@ -1,9 +1,9 @@
 defmodule Foundation.BEAM.Compression do
-  alias Foundation.BEAM.Term.Size
+  alias Foundation.BEAM.Compression.Encoder
   alias Foundation.{Error, Native, Options}
 
   @max_size 268_435_456
-  @largest_hint 16_384
+  @max_term 1_073_741_824
 
   @format [
     type: {:in, [:frame, :block]},
@@ -17,7 +17,8 @@ defmodule Foundation.BEAM.Compression do
     default: :auto,
     doc:
       "Whether a frame has checksums; without, a changed byte can go unnoticed. `:auto` leaves " <>
-        "them out where nothing compresses: there they cost more than the copy."
+        "them out where nothing compresses: there they cost more than the copy. Blocks have none: " <>
+        "with `:block`, `true` raises."
   ]
   @limit [
     type: {:integer, 0, 0xFFFF_FFFF_FFFF_FFFF},
@@ -32,7 +33,15 @@ defmodule Foundation.BEAM.Compression do
         "data from outside, because atoms are never freed."
   ]
 
+  @term_limit [
+    type: :pos_integer,
+    default: @max_term,
+    doc:
+      "The most bytes of heap and binaries that the term may have, parts met twice counted twice."
+  ]
+
   @compress Options.schema!(format: @format, checksum: @checksum)
+  @compress_term Options.schema!(format: @format, checksum: @checksum, max_size: @term_limit)
   @decompress Options.schema!(format: @format, max_size: @limit)
   @decompress_term Options.schema!(format: @format, max_size: @limit, safe: @safe)
   @unpack Options.schema!(max_size: @limit, safe: @safe)
@@ -59,8 +68,11 @@ defmodule Foundation.BEAM.Compression do
     * Frames store what does not get smaller, at 19 bytes and 8 for every 256 KiB. Blocks cannot
       store: there it costs up to 0.4 % and 20 bytes.
     * Small data (16 KiB to compress, 96 KiB to decompress to at most 256 KiB) is worked on at once;
-      larger data on a dirty CPU scheduler, which other processes do not wait for. If the caller
-      dies, work on frames stops within a millisecond.
+      larger data, and terms above 8 KiB, on a dirty CPU scheduler, which other processes do not wait
+      for. If the caller dies, work on frames stops within a millisecond; one `:block`, and the
+      writing of a term's external format, are finished first.
+    * Terms are measured before they are encoded; above `max_size` nothing is. Long atoms take up
+      to 128 times as much in the external format.
     * Nothing but the result stays allocated after a call. The external format of a term that is
       read is a binary of the VM's, freed with the caller's next garbage.
 
@@ -71,7 +83,7 @@ defmodule Foundation.BEAM.Compression do
     * `:not_lz4` - the data does not start with an LZ4 frame
     * `:truncated` - the data ends too early
     * `:corrupt` - the data contradicts itself or a checksum, or something follows its end
-    * `:too_large` - the result would exceed `max_size`, or the data the 2,113,929,216 bytes that
+    * `:too_large` - the result or the term would exceed `max_size`, or the data the 2,113,929,216 bytes that
       one LZ4 block holds; the context has `:max_size` and, where known, `:size`
     * `:unsupported` - LZ4, but in the legacy format, of another version, or with a dictionary
     * `:not_a_term` - the content is no term, or `safe: true` forbids it
@@ -80,7 +92,7 @@ defmodule Foundation.BEAM.Compression do
   Functions that end in `!` raise it. Arguments and options of a wrong type raise `ArgumentError`.
   """
 
-  @typep level :: :none | :low | :default | :high
+  @typep level :: :none | :low | :default
 
   @doc """
   Compresses a binary or an iolist.
@@ -99,7 +111,7 @@ defmodule Foundation.BEAM.Compression do
   def compress(data, opts \\ []) do
     opts = Options.validate!(opts, @compress, "Compression.compress/2")
     data = binary!(data, "Compression.compress/2")
-    checksum = checksum(opts.checksum)
+    checksum = checksum(opts, "Compression.compress/2")
 
     case Native.compression_compress(data, opts.format, checksum) do
       :dirty -> Error.wrap(Native.compression_compress_dirty(data, opts.format, checksum))
@@ -157,7 +169,7 @@ defmodule Foundation.BEAM.Compression do
 
   ## Options
 
-  #{Options.docs(@compress)}
+  #{Options.docs(@compress_term)}
 
   ## Example
 
@@ -167,8 +179,9 @@ defmodule Foundation.BEAM.Compression do
   """
   @spec compress_term(term(), keyword()) :: {:ok, binary()} | {:error, Error.t()}
   def compress_term(term, opts \\ []) do
-    opts = Options.validate!(opts, @compress, "Compression.compress_term/2")
-    encode(term, opts.format, checksum(opts.checksum), size_hint(term))
+    opts = Options.validate!(opts, @compress_term, "Compression.compress_term/2")
+    checksum = checksum(opts, "Compression.compress_term/2")
+    Encoder.encode(term, opts.format, checksum, :unknown, opts.max_size)
   end
 
   @doc """
@@ -216,17 +229,19 @@ defmodule Foundation.BEAM.Compression do
   def decompress_term!(data, opts \\ []), do: data |> decompress_term(opts) |> Error.unwrap!()
 
   # A term as a binary that says itself what it is: its external format for `:none` and where LZ4
-  # saves under a tenth, else an LZ4 frame (without checksums: messages do not change on their way);
-  # for `:high`, the external format that zlib has compressed. `size_hint` is about how many bytes the
-  # external format has, where the caller knows; without it the work goes to a dirty scheduler.
+  # saves under a tenth, else an LZ4 frame (without checksums: messages do not change on their way).
+  # `size` is heap and binaries in bytes, only ever from a complete walk; without it, one is made.
   @doc false
-  @spec pack_term(term(), level(), non_neg_integer() | :unknown) :: binary()
-  def pack_term(term, level, size_hint \\ :unknown)
-  def pack_term(term, :none, _size_hint), do: :erlang.term_to_binary(term)
-  def pack_term(term, :high, _size_hint), do: :erlang.term_to_binary(term, compressed: 6)
+  @spec pack_term(term(), level(), Encoder.size()) :: binary() | {:error, Error.t()}
+  def pack_term(term, level, size \\ :unknown)
 
-  def pack_term(term, level, size_hint) when level in [:low, :default],
-    do: term |> encode(:adaptive, :never, size_hint) |> Error.unwrap!()
+  def pack_term(term, :none, size) do
+    with {:ok, _size} <- Encoder.bounded(term, size, @max_term), do: :erlang.term_to_binary(term)
+  end
+
+  def pack_term(term, level, size) when level in [:low, :default] do
+    with {:ok, binary} <- Encoder.encode(term, :adaptive, :never, size, @max_term), do: binary
+  end
 
   # Reads what `pack_term/3` has made; options `max_size` and `safe` as in `decompress_term/2`.
   @doc false
@@ -254,16 +269,6 @@ defmodule Foundation.BEAM.Compression do
       {:error, Error.new(:not_a_term, "the content is not a term, or not one that is allowed")}
   end
 
-  defp encode(term, packing, checksum, :unknown),
-    do: Error.wrap(Native.compression_encode_dirty(term, packing, checksum))
-
-  defp encode(term, packing, checksum, size) do
-    with :dirty <- Native.compression_encode(term, packing, checksum, size) do
-      Native.compression_encode_dirty(term, packing, checksum)
-    end
-    |> Error.wrap()
-  end
-
   defp decode(data, format, max) do
     with :dirty <- Native.compression_decompress(data, format, max) do
       Native.compression_decompress_dirty(data, format, max)
@@ -271,17 +276,14 @@ defmodule Foundation.BEAM.Compression do
     |> Error.wrap()
   end
 
-  # The external format of most terms is the smaller. The walk ends early where the term is large.
-  defp size_hint(term) do
-    case Size.measure(term, @largest_hint) do
-      %{complete?: true} = size -> size.heap_bytes + size.binary_bytes
-      _more -> :unknown
-    end
+  defp checksum(%{checksum: true, format: :block}, where) do
+    raise ArgumentError,
+          "invalid option :checksum in #{where}: expected :auto or false with format: :block, " <>
+            "which has no checksums, got: true"
   end
 
-  defp checksum(:auto), do: :auto
-  defp checksum(true), do: :always
-  defp checksum(false), do: :never
+  defp checksum(%{checksum: sums}, _where),
+    do: Map.fetch!(%{auto: :auto, true: :always, false: :never}, sums)
 
   defp binary!(data, _where) when is_binary(data), do: data
 

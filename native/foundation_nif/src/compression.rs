@@ -2,6 +2,8 @@
 //!
 //! The first answers `:dirty` where the work is too long for a normal scheduler, so that the
 //! cut-offs stand in one table (`foundation_core::cutoffs`) and nowhere in Elixir.
+use std::mem::MaybeUninit;
+
 use foundation_core::compression::{self as core, Checksum, Error, Stored};
 use foundation_core::cutoffs::{self, percent};
 use rustler::schedule::consume_timeslice;
@@ -74,17 +76,17 @@ fn encode_term<'a>(
     if size > cutoffs::ENCODE_TERM_BYTES as u64 {
         return atoms::dirty().encode(env);
     }
-    let plain = term.to_binary();
-    consume_timeslice(env, percent(plain.len(), cutoffs::ENCODE_TERM_PER_PERCENT));
-    result(env, pack(plain, packing, sums, &mut || true))
+    let packed = external(term).and_then(|plain| {
+        consume_timeslice(env, percent(plain.len(), cutoffs::ENCODE_TERM_PER_PERCENT));
+        pack(plain, packing, sums, &mut || true)
+    });
+    result(env, packed)
 }
 
 #[rustler::nif(name = "compression_encode_dirty", schedule = "DirtyCpu")]
 fn encode_term_dirty<'a>(env: Env<'a>, term: Term<'a>, packing: Packing, sums: Sums) -> Term<'a> {
-    result(
-        env,
-        pack(term.to_binary(), packing, sums, &mut || alive(env)),
-    )
+    let packed = external(term).and_then(|plain| pack(plain, packing, sums, &mut || alive(env)));
+    result(env, packed)
 }
 
 #[rustler::nif(name = "compression_check_external")]
@@ -99,6 +101,18 @@ fn check_external<'a>(env: Env<'a>, input: Binary<'a>, max: u64) -> Term<'a> {
 fn alive(env: Env) -> bool {
     // SAFETY: `env` is that of the running call, on the thread that runs it.
     unsafe { sys::enif_is_current_process_alive(env.as_c_arg()) != 0 }
+}
+
+/// The external format. `Term::to_binary` panics where the VM has no memory; this says so.
+fn external(term: Term) -> Result<OwnedBinary, Error> {
+    let mut binary = MaybeUninit::uninit();
+    let env = term.get_env().as_c_arg();
+    // SAFETY: the term is of this environment; the structure is filled in unless 0 is returned.
+    unsafe {
+        (sys::enif_term_to_binary(env, term.as_c_arg(), binary.as_mut_ptr()) != 0)
+            .then(|| OwnedBinary::from_raw(binary.assume_init()))
+    }
+    .ok_or(Error::NoMemoryForTerm)
 }
 
 type Wanted<'a> = &'a mut dyn FnMut() -> bool;

@@ -226,8 +226,7 @@ defmodule Foundation.BEAM.CompressionTest do
       assert tag != 80
       assert <<@frame, _::binary>> = low = Compression.pack_term(term, :low)
       assert Compression.pack_term(term, :default) == low
-      assert <<131, 80, _::binary>> = high = Compression.pack_term(term, :high)
-      for packed <- [plain, low, high], do: assert(Compression.unpack_term(packed) == {:ok, term})
+      for packed <- [plain, low], do: assert(Compression.unpack_term(packed) == {:ok, term})
     end
 
     test "LZ4 is used where it saves a tenth" do
@@ -244,6 +243,13 @@ defmodule Foundation.BEAM.CompressionTest do
       end
     end
 
+    test "what is too large is refused" do
+      for level <- [:none, :low, :default] do
+        assert reason(within(fn -> Compression.pack_term(exploding(), level) end)) == :too_large
+        assert reason(Compression.pack_term(:a, level, 1_073_741_825)) == :too_large
+      end
+    end
+
     test "the hint only says where the work is done" do
       for term <- [:small, Enum.to_list(1..20_000)], hint <- [0, 1_000_000, :unknown] do
         packed = Compression.pack_term(term, :low, hint)
@@ -253,7 +259,7 @@ defmodule Foundation.BEAM.CompressionTest do
     end
 
     test "bytes after the term, too large a term and no term are errors" do
-      for level <- [:none, :low, :high] do
+      for level <- [:none, :low] do
         packed = Compression.pack_term(Enum.to_list(1..1000), level)
         assert reason(Compression.unpack_term(packed <> "x")) == :corrupt
         assert reason(Compression.unpack_term(packed, max_size: 500)) == :too_large
@@ -265,7 +271,63 @@ defmodule Foundation.BEAM.CompressionTest do
     end
   end
 
+  describe "terms that expand" do
+    test "are refused before they are encoded" do
+      for opts <- [[max_size: 100_000], [max_size: 10, format: :block], []] do
+        call = fn -> Compression.compress_term(exploding(), opts) end
+        assert reason(within(call)) == :too_large
+      end
+
+      assert {:ok, _} = Compression.compress_term([1, 2], max_size: 32)
+      assert reason(Compression.compress_term([1, 2], max_size: 31)) == :too_large
+    end
+
+    test "leave the dirty schedulers free when their callers are killed" do
+      for _ <- 1..:erlang.system_info(:dirty_cpu_schedulers) do
+        test = self()
+
+        {pid, monitor} =
+          spawn_monitor(fn ->
+            term = exploding()
+            send(test, {:ready, self()})
+            Compression.compress_term(term)
+          end)
+
+        assert_receive {:ready, ^pid}
+        Process.exit(pid, :kill)
+        assert_receive {:DOWN, ^monitor, _, _, _}
+      end
+
+      assert {:ok, _} = within(fn -> Compression.compress(text(300_000)) end)
+    end
+
+    test "for which there is no memory are an error" do
+      # 512 TiB: more than a process can address.
+      binary = :binary.copy(<<0>>, 64 * @mib)
+      term = Enum.reduce(1..23, binary, fn _, part -> {part, part} end)
+      encoded = Foundation.Native.compression_encode_dirty(term, :frame, :never)
+      assert {:error, {:out_of_memory, _, _}} = encoded
+    end
+
+    # Made where it is used: a message or a fun would copy all of it.
+    defp exploding, do: Enum.reduce(1..60, [], fn _, part -> [part | part] end)
+
+    defp within(fun) do
+      task = Task.async(fun)
+      assert {:ok, result} = Task.yield(task, 20_000) || Task.shutdown(task, :brutal_kill)
+      result
+    end
+  end
+
   describe "mistakes in the call" do
+    test "a block has no checksum" do
+      for function <- [&Compression.compress/2, &Compression.compress_term/2] do
+        assert_raise ArgumentError, ~r/invalid option :checksum/, fn ->
+          function.("a", format: :block, checksum: true)
+        end
+      end
+    end
+
     test "data of a wrong type is named" do
       for data <- [:atom, 1, %{}, <<1::3>>, [1, :two], ["a" | :b], [256], nil, {}],
           {name, function} <- [

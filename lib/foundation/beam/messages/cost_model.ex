@@ -52,9 +52,10 @@ defmodule Foundation.BEAM.Messages.CostModel do
   # From here on the fixed costs are lost in the rest: what has been seen of the term decides.
   @limit 1_048_576
 
-  # LZ4 is done on a dirty scheduler above these.
-  @dirty_compress 16_384
-  @dirty_decompress 32_768
+  # LZ4 is done on a dirty scheduler above these (`ENCODE_TERM_BYTES` and `DECOMPRESS_BYTES` of
+  # `foundation_core::cutoffs`).
+  @dirty_compress 8_192
+  @dirty_decompress 98_304
 
   @type size :: %{heap_bytes: non_neg_integer(), binary_bytes: non_neg_integer()}
   @type audience :: %{

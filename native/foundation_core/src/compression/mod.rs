@@ -76,6 +76,9 @@ pub enum Error {
         /// Bytes asked for.
         bytes: u64,
     },
+    /// The VM could not write a term's external format; how large it would be is not known.
+    #[error("there is no memory for the term's external format")]
+    NoMemoryForTerm,
     /// Nobody waits for the result any more.
     #[error("the caller is gone")]
     Cancelled,
@@ -91,7 +94,7 @@ impl Error {
             Error::TooLarge { .. } | Error::InputTooLarge { .. } => "too_large",
             Error::Unsupported(_) => "unsupported",
             Error::NotATerm => "not_a_term",
-            Error::OutOfMemory { .. } => "out_of_memory",
+            Error::OutOfMemory { .. } | Error::NoMemoryForTerm => "out_of_memory",
             Error::Cancelled => "cancelled",
         }
     }
