@@ -235,13 +235,11 @@ defmodule Foundation.BEAM.Compression do
   @spec pack_term(term(), level(), Encoder.size()) :: binary() | {:error, Error.t()}
   def pack_term(term, level, size \\ :unknown)
 
-  def pack_term(term, :none, size) do
-    with {:ok, _size} <- Encoder.bounded(term, size, @max_term), do: :erlang.term_to_binary(term)
-  end
+  def pack_term(term, :none, size),
+    do: with({:ok, _} <- Encoder.bounded(term, size, @max_term), do: :erlang.term_to_binary(term))
 
-  def pack_term(term, level, size) when level in [:low, :default] do
-    with {:ok, binary} <- Encoder.encode(term, :adaptive, :never, size, @max_term), do: binary
-  end
+  def pack_term(term, level, size) when level in [:low, :default],
+    do: with({:ok, it} <- Encoder.encode(term, :adaptive, :never, size, @max_term), do: it)
 
   # Reads what `pack_term/3` has made; options `max_size` and `safe` as in `decompress_term/2`.
   @doc false
