@@ -236,10 +236,15 @@ defmodule Foundation.BEAM.Compression do
   def pack_term(term, level, size \\ :unknown)
 
   def pack_term(term, :none, size),
-    do: with({:ok, _} <- Encoder.bounded(term, size, @max_term), do: :erlang.term_to_binary(term))
+    do: with({:ok, _} <- bounded(term, size), do: :erlang.term_to_binary(term))
 
   def pack_term(term, level, size) when level in [:low, :default],
     do: with({:ok, it} <- Encoder.encode(term, :adaptive, :never, size, @max_term), do: it)
+
+  # Whether a term is one that is encoded at all, by `pack_term/3` or by the caller.
+  @doc false
+  @spec bounded(term(), Encoder.size()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
+  def bounded(term, size), do: Encoder.bounded(term, size, @max_term)
 
   # Reads what `pack_term/3` has made; options `max_size` and `safe` as in `decompress_term/2`.
   @doc false

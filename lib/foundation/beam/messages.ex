@@ -99,7 +99,7 @@ defmodule Foundation.BEAM.Messages do
     * `:flow_control_failed` - `context.reason` is `{:queue_full, length}`, `:unresponsive` (the
       receiver did not tell its queue's length in `probe_timeout`) or `:noconnection`
     * `:noproc` - with `:flow_controlled`: nobody is there
-    * `:too_large` - by reference or as a binary: a copy of the data has over 4 GiB
+    * `:too_large` - a copy of the data has over 4 GiB (by reference) or 1 GiB (as a binary)
     * `:send_failed` - for a list: `context.failed` holds `{destination, error}` for each that was
       not reached, `context.sent` counts the others
 
@@ -204,7 +204,9 @@ defmodule Foundation.BEAM.Messages do
   @doc """
   The true size of a term: the bytes of heap that a copy takes (without sharing inside the term),
   and the payload of binaries over 64 bytes, which a copy shares. The walk stops once `limit` bytes
-  are passed: then `complete?` is `false`, and both figures are what had been seen by then.
+  are passed: then `complete?` is `false`, and both figures are what had been seen by then. Maps of
+  more than 32 keys are within 15 %; a fun costs 0.1 us more than other terms; `:infinity` ends at 64
+  GiB, which only a term that shares its parts again and again has, and takes seconds to reach there.
 
       iex> Foundation.BEAM.Messages.measure([1, 2, String.duplicate("x", 100)]).binary_bytes
       100

@@ -34,6 +34,13 @@ defmodule Foundation.BEAM.MessagesTest do
       endless = Enum.reduce(1..200, [1], fn _, inner -> [inner | inner] end)
       assert {:error, %Error{error_type: :too_large}} = Messages.send_optimized(self(), endless)
       assert_raise Error, ~r/larger than 4294967296 bytes/, fn -> Messages.pack(endless) end
+
+      for compression <- [:none, :low, :high] do
+        opts = [strategy: :binary_sharing, compression: compression]
+        assert {:error, error} = Messages.send_optimized(self(), endless, opts)
+        assert error.error_type == :too_large
+      end
+
       refute_received _
     end
 

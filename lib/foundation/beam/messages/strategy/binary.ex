@@ -19,8 +19,11 @@ defmodule Foundation.BEAM.Messages.Strategy.Binary do
   @impl true
   def deliver(receivers, message, opts), do: Strategy.send_each(receivers, message, opts)
 
-  defp encode(data, :high, _size), do: :erlang.term_to_binary(data, compressed: 9)
-  defp encode(data, :none, _size), do: Compression.pack_term(data, :none)
+  defp encode(data, :high, size) do
+    with {:ok, _bytes} <- Compression.bounded(data, hint(size)),
+         do: :erlang.term_to_binary(data, compressed: 9)
+  end
+
   defp encode(data, level, size), do: Compression.pack_term(data, level, hint(size))
 
   # What is known to be small is worked on without a change of scheduler.
