@@ -19,7 +19,8 @@ defmodule Foundation.BEAM.Messages.DestinationTest do
   setup do
     Process.register(self(), :messages_test)
     :yes = :global.register_name(:messages_test, self())
-    {:ok, _} = Registry.start_link(keys: :unique, name: __MODULE__.Registry)
+    # Supervised by the test, so that it has ended when the next one starts it.
+    start_supervised!({Registry, keys: :unique, name: __MODULE__.Registry})
     {:ok, _} = Registry.register(__MODULE__.Registry, "me", nil)
     :ok
   end
