@@ -3,14 +3,15 @@ defmodule Foundation.Janitor do
 
   # Ends what has expired and frees what is large, in steps of about a millisecond on a dirty
   # scheduler. The native side wakes it (`:foundation_janitor_step`) when there is something to do
-  # earlier than it knows; otherwise it sleeps until the next deadline.
+  # earlier than it knows; otherwise it sleeps until the next deadline, and a second at most.
 
   use GenServer
 
   alias Foundation.Native
 
-  # The longest sleep: timers take no more than 32 bits of milliseconds.
-  @longest 0xFFFF_FFFF
+  # The longest sleep: whatever keeps a wake-up from arriving costs memory for this long, no more.
+  # A step that finds nothing takes a few microseconds.
+  @longest 1_000
 
   # Deadlines that come one after another are served together, this many milliseconds apart.
   @apart 10
@@ -40,7 +41,7 @@ defmodule Foundation.Janitor do
 
     case Native.janitor_step() do
       :more -> step(nil)
-      :idle -> {:noreply, nil}
+      :idle -> {:noreply, sleep(@longest)}
       ms -> {:noreply, sleep(ms)}
     end
   end
