@@ -9,6 +9,7 @@ pub mod measure;
 pub mod memory;
 pub mod path;
 pub mod reaper;
+pub mod shared_store;
 pub mod shared_term;
 #[cfg(not(loom))]
 mod sync;

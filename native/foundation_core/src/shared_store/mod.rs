@@ -1,0 +1,4 @@
+//! The parts of a store.
+
+pub mod chunked;
+pub mod links;
