@@ -2,3 +2,4 @@
 
 pub mod chunked;
 pub mod links;
+pub mod wheel;
