@@ -2,4 +2,5 @@
 
 pub mod chunked;
 pub mod links;
+pub mod s3fifo;
 pub mod wheel;
