@@ -1,6 +1,7 @@
 //! What Rust holds outside the VM's own books, counted by who holds it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam::utils::CachePadded;
 
@@ -9,18 +10,57 @@ use crossbeam::utils::CachePadded;
 pub enum Owner {
     /// Frozen terms and their handles.
     SharedTerms,
+    /// Entries of stores, without what leads to them (`shared_store::Stores::overhead`).
+    SharedStores,
 }
 
 /// Every owner, in the order of the books.
-pub const OWNERS: [(Owner, &str); 1] = [(Owner::SharedTerms, "shared_terms")];
+pub const OWNERS: [(Owner, &str); 2] = [
+    (Owner::SharedTerms, "shared_terms"),
+    (Owner::SharedStores, "shared_stores"),
+];
 
-/// Bytes held, by owner. Each on its own cache line: they are written by every scheduler.
-static HELD: [CachePadded<AtomicU64>; OWNERS.len()] =
-    [const { CachePadded::new(AtomicU64::new(0)) }; OWNERS.len()];
+/// Threads write to different lines: the books are written at every put of a store.
+const STRIPES: usize = 16;
+
+/// Bytes held, by owner. What one stripe counts another may take out: only the sum means anything.
+static HELD: [[CachePadded<AtomicU64>; STRIPES]; OWNERS.len()] =
+    [const { [const { CachePadded::new(AtomicU64::new(0)) }; STRIPES] }; OWNERS.len()];
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static STRIPE: Cell<usize> =
+        Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES);
+}
 
 /// Bytes that an owner holds.
 pub fn held(owner: Owner) -> u64 {
-    HELD[owner as usize].load(Ordering::Relaxed)
+    let stripes = HELD[owner as usize].iter();
+    let sum = stripes.fold(0u64, |sum, stripe| {
+        sum.wrapping_add(stripe.load(Ordering::Relaxed))
+    });
+    // The stripes are read one after the other: what moves meanwhile may be missing.
+    if sum > u64::MAX / 2 { 0 } else { sum }
+}
+
+/// Enters bytes into the books.
+#[inline]
+pub fn enter(owner: Owner, bytes: u64) {
+    stripe(owner).fetch_add(bytes, Ordering::Relaxed);
+}
+
+/// Takes bytes out again.
+#[inline]
+pub fn leave(owner: Owner, bytes: u64) {
+    stripe(owner).fetch_sub(bytes, Ordering::Relaxed);
+}
+
+#[inline]
+fn stripe(owner: Owner) -> &'static AtomicU64 {
+    // A thread that ends has no stripe of its own any more.
+    let at = STRIPE.try_with(Cell::get).unwrap_or(0);
+    &HELD[owner as usize][at]
 }
 
 /// Bytes in the books, taken out again when this is dropped: it lives beside what it counts.
@@ -33,7 +73,7 @@ pub struct Charge {
 impl Charge {
     /// Enters bytes into the books.
     pub fn new(owner: Owner, bytes: u64) -> Self {
-        HELD[owner as usize].fetch_add(bytes, Ordering::Relaxed);
+        enter(owner, bytes);
         Charge { owner, bytes }
     }
 
@@ -45,6 +85,6 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        HELD[self.owner as usize].fetch_sub(self.bytes, Ordering::Relaxed);
+        leave(self.owner, self.bytes);
     }
 }

@@ -1,0 +1,419 @@
+//! The operations of a store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+use parking_lot::RwLock;
+use smallvec::SmallVec;
+
+use super::shard::{Shard, Written, weight};
+use super::stores::{Remains, Stores};
+use super::table::Slot;
+use super::{Condition, Entry, Found, Key, Limits, Refusal, Stats};
+use crate::reaper::{Millis, NEVER};
+
+/// Entries that one hold of a lock takes out.
+const BATCH: usize = 32;
+
+/// Steps that one hold of a lock makes to find expired entries.
+const WORK: u32 = 128;
+
+/// A shard and what is known of it without its lock.
+struct Cell<E> {
+    shard: RwLock<Shard<E>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    /// Entries, as the last writer left them.
+    entries: AtomicU32,
+    /// When the first of them ends, or earlier.
+    next: AtomicU64,
+}
+
+/// What shards keep the limits by, each on a line of its own; untouched where there are none.
+struct Totals {
+    entries: CachePadded<AtomicU64>,
+    bytes: CachePadded<AtomicU64>,
+}
+
+/// A store. It is read and written by any thread.
+pub struct Store<E: Entry> {
+    cells: Box<[CachePadded<Cell<E>>]>,
+    limits: Limits,
+    limited: bool,
+    totals: Totals,
+    closed: AtomicBool,
+    clock: fn() -> Millis,
+    /// Bytes of what was cleared and is not freed yet.
+    dead: Arc<AtomicU64>,
+    stores: &'static Stores<E>,
+}
+
+impl<E: Entry> Store<E> {
+    /// An empty store, which `stores` knows of from now on.
+    pub fn new(limits: Limits, clock: fn() -> Millis, stores: &'static Stores<E>) -> Arc<Self> {
+        let cell = || {
+            CachePadded::new(Cell {
+                shard: RwLock::new(Shard::new(&limits)),
+                hits: AtomicU64::new(0),
+                misses: AtomicU64::new(0),
+                entries: AtomicU32::new(0),
+                next: AtomicU64::new(NEVER),
+            })
+        };
+        let store = Arc::new(Store {
+            cells: (0..limits.shards()).map(|_| cell()).collect(),
+            limits,
+            limited: limits.any(),
+            totals: Totals {
+                entries: CachePadded::new(AtomicU64::new(0)),
+                bytes: CachePadded::new(AtomicU64::new(0)),
+            },
+            closed: AtomicBool::new(false),
+            clock,
+            dead: Arc::new(AtomicU64::new(0)),
+            stores,
+        });
+        stores.add(Arc::downgrade(&store));
+        store
+    }
+
+    /// Whether the store is closed.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// What the store may hold.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Calls `read` with a key's entry, and counts.
+    #[inline]
+    pub fn read<R>(
+        &self,
+        key: &Key<impl Fn(&E) -> bool>,
+        read: impl FnOnce(Found<'_, E>) -> R,
+    ) -> Option<R> {
+        let cell = self.cell(key.hash);
+        let shard = cell.shard.read();
+        let Some((_, slot)) = shard.find(key.hash, &key.is, self.clock) else {
+            cell.misses.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        shard.count_read(slot);
+        cell.hits.fetch_add(1, Ordering::Relaxed);
+        Some(read(found(slot)))
+    }
+
+    /// As [`Self::read`], without counting.
+    pub fn peek<R>(
+        &self,
+        key: &Key<impl Fn(&E) -> bool>,
+        read: impl FnOnce(Found<'_, E>) -> R,
+    ) -> Option<R> {
+        let shard = self.cell(key.hash).shard.read();
+        let (_, slot) = shard.find(key.hash, &key.is, self.clock)?;
+        Some(read(found(slot)))
+    }
+
+    /// Puts an entry.
+    pub fn put(
+        &self,
+        key: &Key<impl Fn(&E) -> bool>,
+        entry: E,
+        deadline: Millis,
+        condition: Condition,
+    ) -> Result<(), Refusal> {
+        let bytes = weight(&entry);
+        if bytes > self.limits.bytes {
+            let limit = self.limits.bytes;
+            return Err(Refusal::TooLarge { bytes, limit });
+        }
+        let at = self.index(key.hash);
+        let cell = &self.cells[at];
+        let now = if deadline == NEVER && cell.next.load(Ordering::Relaxed) == NEVER {
+            0
+        } else {
+            (self.clock)()
+        };
+        // What it replaces is dropped after the lock.
+        let _old = {
+            let mut shard = cell.shard.write();
+            // Under the lock, as closing empties each shard under its lock.
+            if self.is_closed() {
+                return Err(Refusal::Closed);
+            }
+            let before = shard.live;
+            let written = shard.put(key.hash, &key.is, entry, (now, deadline), condition);
+            let (old, added) = match written {
+                Written::Added => (None, 1),
+                Written::Replaced(old) => (Some(old), 0),
+                Written::Refused(_entry) => return Err(Refusal::Conflict),
+            };
+            cell.note(&shard, deadline);
+            if self.limited {
+                let grown = shard.live.wrapping_sub(before);
+                self.count(added, grown);
+            }
+            old
+        };
+        if self.limited && self.is_over() {
+            self.make_room(at);
+        }
+        Ok(())
+    }
+
+    /// Takes a key's entry out.
+    pub fn take(&self, key: &Key<impl Fn(&E) -> bool>) -> Option<E> {
+        let cell = self.cell(key.hash);
+        let mut shard = cell.shard.write();
+        let (at, _) = shard.find(key.hash, &key.is, self.clock)?;
+        let entry = shard.remove(at)?;
+        self.uncount(cell, &shard, &entry);
+        Some(entry)
+    }
+
+    /// Sets a new end for a key's entry. Whether there is one.
+    pub fn touch(&self, key: &Key<impl Fn(&E) -> bool>, deadline: Millis) -> bool {
+        let cell = self.cell(key.hash);
+        let now = (self.clock)();
+        let mut shard = cell.shard.write();
+        let Some((at, _)) = shard.find(key.hash, &key.is, || now) else {
+            return false;
+        };
+        shard.touch(at, now, deadline);
+        cell.note(&shard, deadline);
+        true
+    }
+
+    /// Changes a key's entry in its place; its bytes stay as they are.
+    pub fn modify<R>(
+        &self,
+        key: &Key<impl Fn(&E) -> bool>,
+        change: impl FnOnce(&mut E) -> R,
+    ) -> Option<R> {
+        let mut shard = self.cell(key.hash).shard.write();
+        let (at, slot) = shard.find(key.hash, &key.is, self.clock)?;
+        shard.count_read(slot);
+        Some(shard.modify(at, change))
+    }
+
+    /// Entries, those included whose end has come and that are not freed yet.
+    pub fn len(&self) -> u64 {
+        let counts = self.cells.iter().map(|cell| &cell.entries);
+        counts
+            .map(|entries| u64::from(entries.load(Ordering::Relaxed)))
+            .sum()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `visit` with entries until it has seen `enough`, and gives where to go on. Every entry that stays
+    /// from the first call (with 0) to the last is seen once; one that is put meanwhile may be.
+    pub fn scan(
+        &self,
+        cursor: u64,
+        mut visit: impl FnMut(Found<'_, E>),
+        mut enough: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        let now = (self.clock)();
+        let (mut at, mut from) = ((cursor >> 32) as usize, cursor as u32);
+        while let Some(cell) = self.cells.get(at) {
+            let shard = cell.shard.read();
+            while let Some(next) = shard.scan(from, now, |slot| visit(found(slot))) {
+                from = next;
+                if enough() {
+                    return Some((at as u64) << 32 | u64::from(from));
+                }
+            }
+            (at, from) = (at + 1, 0);
+            if enough() {
+                break;
+            }
+        }
+        (at < self.cells.len()).then_some((at as u64) << 32)
+    }
+
+    /// Takes everything out.
+    pub fn clear(&self) {
+        for cell in &self.cells {
+            let old = {
+                let mut shard = cell.shard.write();
+                let mut old = Shard::new(&self.limits);
+                std::mem::swap(&mut *shard, &mut old);
+                shard.keep_figures(&old);
+                if self.limited {
+                    let (entries, bytes) = (old.len() as u64, old.live);
+                    self.count(entries.wrapping_neg(), bytes.wrapping_neg());
+                }
+                cell.next.store(NEVER, Ordering::Relaxed);
+                cell.note(&shard, NEVER);
+                old
+            };
+            if old.len() > 0 {
+                let dead = self.dead.clone();
+                self.stores.bury(Remains::new(old, dead));
+            }
+        }
+    }
+
+    /// Ends the store: nothing is found in it or put into it any more.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.clear();
+    }
+
+    /// Figures.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            dead: self.dead.load(Ordering::Relaxed),
+            overhead: self.overhead(),
+            ..Stats::default()
+        };
+        for cell in &self.cells {
+            let shard = cell.shard.read();
+            stats.entries += shard.len() as u64;
+            stats.live += shard.live;
+            stats.hits += cell.hits.load(Ordering::Relaxed);
+            stats.misses += cell.misses.load(Ordering::Relaxed);
+            stats.evictions += shard.evictions;
+            stats.expirations += shard.expirations;
+            stats.compactions += shard.compactions();
+        }
+        stats
+    }
+
+    /// Bytes of the store itself and of the ways to its entries.
+    pub fn overhead(&self) -> u64 {
+        let own = size_of::<Self>() + size_of_val::<[CachePadded<Cell<E>>]>(&self.cells);
+        let ways = self.cells.iter().map(|cell| cell.shard.read().overhead());
+        own as u64 + ways.sum::<u64>()
+    }
+
+    /// Frees what has expired until `enough` says so, and tells when to come again; `None` for now.
+    pub(super) fn expire(&self, enough: &mut impl FnMut() -> bool) -> Option<Millis> {
+        let now = (self.clock)();
+        let mut next = NEVER;
+        for cell in &self.cells {
+            // A deadline that has just passed may come off the wheel a tick later.
+            while cell.next.load(Ordering::Relaxed) <= now && self.expire_some(cell, now) {
+                if enough() {
+                    return None;
+                }
+            }
+            next = next.min(cell.next.load(Ordering::Relaxed).max(now + 1));
+        }
+        Some(next)
+    }
+
+    /// Frees some of what has expired; whether there was anything to do.
+    fn expire_some(&self, cell: &Cell<E>, now: Millis) -> bool {
+        // Dropped after the lock.
+        let mut expired = SmallVec::<[E; BATCH]>::new();
+        let mut shard = cell.shard.write();
+        let mut work = WORK;
+        while expired.len() < BATCH {
+            match shard.expire(now, &mut work) {
+                Some(entry) => expired.push(entry),
+                None => break,
+            }
+        }
+        cell.next.store(shard.next(), Ordering::Relaxed);
+        let bytes = expired.iter().map(Entry::bytes).sum::<u64>();
+        self.uncount_many(cell, &shard, expired.len(), bytes);
+        drop(shard);
+        work == 0 || !expired.is_empty()
+    }
+
+    /// Evicts until the limits are met: from the shard that was written while it has others than
+    /// the newest, then from those after it, and that one at last.
+    fn make_room(&self, written: usize) {
+        let last = self.cells.len();
+        for step in 0..=last {
+            let cell = &self.cells[(written + step) % last];
+            while self.is_over() && self.evict_some(cell, usize::from(step == 0)) {}
+        }
+    }
+
+    /// Evicts from one shard; whether there was anything beyond the `least` that it keeps.
+    fn evict_some(&self, cell: &Cell<E>, least: usize) -> bool {
+        let mut evicted = SmallVec::<[E; BATCH]>::new();
+        let mut shard = cell.shard.write();
+        while evicted.len() < BATCH && shard.len() > least && self.is_over() {
+            match shard.evict() {
+                Some(entry) => {
+                    self.uncount(cell, &shard, &entry);
+                    evicted.push(entry);
+                }
+                None => break,
+            }
+        }
+        drop(shard);
+        !evicted.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        self.totals.entries.load(Ordering::Relaxed) > self.limits.entries
+            || self.totals.bytes.load(Ordering::Relaxed) > self.limits.bytes
+    }
+
+    /// Adds to the totals; wrapped for what is taken.
+    fn count(&self, entries: u64, bytes: u64) {
+        let weight = bytes.wrapping_add(entries.wrapping_mul(super::shard::own_weight::<E>()));
+        self.totals.entries.fetch_add(entries, Ordering::Relaxed);
+        self.totals.bytes.fetch_add(weight, Ordering::Relaxed);
+    }
+
+    fn uncount(&self, cell: &Cell<E>, shard: &Shard<E>, entry: &E) {
+        self.uncount_many(cell, shard, 1, entry.bytes());
+    }
+
+    fn uncount_many(&self, cell: &Cell<E>, shard: &Shard<E>, entries: usize, bytes: u64) {
+        cell.note(shard, NEVER);
+        if self.limited {
+            self.count((entries as u64).wrapping_neg(), bytes.wrapping_neg());
+        }
+    }
+
+    #[inline]
+    fn index(&self, hash: u32) -> usize {
+        // The bits that tables use last.
+        ((u64::from(hash) * self.cells.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn cell(&self, hash: u32) -> &Cell<E> {
+        &self.cells[self.index(hash)]
+    }
+}
+
+impl<E: Entry> Drop for Store<E> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<E: Entry> Cell<E> {
+    /// Leaves word of what is under the lock, before it is let go.
+    #[inline]
+    fn note(&self, shard: &Shard<E>, deadline: Millis) {
+        self.entries.store(shard.len() as u32, Ordering::Relaxed);
+        if deadline < self.next.load(Ordering::Relaxed) {
+            self.next.store(deadline, Ordering::Relaxed);
+        }
+    }
+}
+
+#[inline]
+fn found<E>(slot: &Slot<E>) -> Found<'_, E> {
+    Found {
+        entry: &slot.entry,
+        version: slot.version,
+        deadline: slot.deadline,
+    }
+}

@@ -1,0 +1,132 @@
+//! Every store there is, and what is left of those that ended: what the janitor's steps work on.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use crossbeam::queue::SegQueue;
+use parking_lot::Mutex;
+
+use super::shard::Shard;
+use super::table::Table;
+use super::{Entry, Store};
+use crate::reaper::{NEVER, Next};
+
+/// Entries freed between two looks at the clock.
+const BATCH: usize = 64;
+
+/// The entries of a shard that was cleared.
+pub struct Remains<E: Entry> {
+    table: Table<E>,
+    dead: Arc<AtomicU64>,
+}
+
+impl<E: Entry> Remains<E> {
+    /// Counts as dead until it is freed.
+    pub fn new(shard: Shard<E>, dead: Arc<AtomicU64>) -> Self {
+        dead.fetch_add(shard.live, Ordering::Relaxed);
+        Remains {
+            table: shard.into_table(),
+            dead,
+        }
+    }
+
+    /// Frees some; whether there are more.
+    fn free(&mut self) -> bool {
+        let mut freed = 0;
+        for entry in (0..BATCH).map_while(|_| self.table.pop()) {
+            freed += entry.bytes();
+        }
+        self.dead.fetch_sub(freed, Ordering::Relaxed);
+        !self.table.is_empty()
+    }
+}
+
+/// All stores of a program.
+pub struct Stores<E: Entry> {
+    all: Mutex<Vec<Weak<Store<E>>>>,
+    remains: SegQueue<Remains<E>>,
+    attended: AtomicBool,
+    wanted: AtomicBool,
+}
+
+impl<E: Entry> Stores<E> {
+    /// None.
+    pub const fn new() -> Self {
+        Stores {
+            all: Mutex::new(Vec::new()),
+            remains: SegQueue::new(),
+            attended: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+        }
+    }
+
+    /// Says whether somebody takes steps.
+    pub fn attend(&self, attended: bool) {
+        self.attended.store(attended, Ordering::SeqCst);
+        self.wanted.store(attended, Ordering::SeqCst);
+    }
+
+    /// Whether the attendant should be woken. True once for each time that it should.
+    #[inline]
+    pub fn take_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Bytes of the stores themselves, without their entries.
+    pub fn overhead(&self) -> u64 {
+        self.each().iter().map(|store| store.overhead()).sum()
+    }
+
+    /// The stores that live.
+    pub fn each(&self) -> Vec<Arc<Store<E>>> {
+        self.all.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Frees what was cleared and what has expired, until `enough` says so.
+    pub fn step(&self, mut enough: impl FnMut() -> bool) -> Next {
+        while let Some(mut remains) = self.remains.pop() {
+            let more = remains.free();
+            if more {
+                self.remains.push(remains);
+            }
+            if enough() {
+                return Next::Now;
+            }
+        }
+        let mut next = NEVER;
+        for store in self.each() {
+            match store.expire(&mut enough) {
+                Some(time) => next = next.min(time),
+                None => return Next::Now,
+            }
+        }
+        if next == NEVER {
+            Next::Idle
+        } else {
+            Next::At(next)
+        }
+    }
+
+    pub(super) fn add(&self, store: Weak<Store<E>>) {
+        let mut all = self.all.lock();
+        // Those that are gone go with the next that comes.
+        all.retain(|store| store.strong_count() > 0);
+        all.push(store);
+    }
+
+    /// Takes what is to be freed in steps; frees it here where nobody takes them.
+    pub(super) fn bury(&self, mut remains: Remains<E>) {
+        if self.attended.load(Ordering::SeqCst) {
+            self.remains.push(remains);
+            self.wanted.store(true, Ordering::Release);
+        } else {
+            while remains.free() {}
+        }
+    }
+}
+
+impl<E: Entry> Default for Stores<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

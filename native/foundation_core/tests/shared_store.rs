@@ -1,0 +1,405 @@
+//! A store beside a plain map, in every order that proptest finds, and from many threads at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use foundation_core::reaper::{NEVER, Next};
+use foundation_core::shared_store::{Condition, Entry, Key, Limits, Refusal, Store, Stores};
+use proptest::prelude::*;
+
+/// Entries that are alive, so that none is lost or dropped twice.
+static ALIVE: AtomicI64 = AtomicI64::new(0);
+
+// The time of the tests: each runs alone in its thread, and sets its own.
+thread_local!(static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
+
+fn clock() -> u64 {
+    NOW.with(std::cell::Cell::get)
+}
+
+#[derive(Debug)]
+struct Pair {
+    key: u32,
+    value: u64,
+    bytes: u64,
+}
+
+impl Pair {
+    fn new(key: u32, value: u64, bytes: u64) -> Self {
+        ALIVE.fetch_add(1, Ordering::SeqCst);
+        Pair { key, value, bytes }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Entry for Pair {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Few hashes for many keys, so that chains are long and keys are told apart.
+fn key(key: u32, hashes: u32) -> Key<impl Fn(&Pair) -> bool> {
+    Key {
+        hash: (key % hashes).wrapping_mul(0x9E37_79B1),
+        is: move |pair: &Pair| pair.key == key,
+    }
+}
+
+fn stores() -> &'static Stores<Pair> {
+    Box::leak(Box::new(Stores::new()))
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Put(u32, u64, Option<u64>),
+    PutNew(u32, u64),
+    Cas(u32, u64, bool),
+    Get(u32),
+    Take(u32),
+    Touch(u32, u64),
+    Modify(u32, u64),
+    Pass(u64),
+    Step,
+    Scan,
+    Clear,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let key = 0..60u32;
+    prop_oneof![
+        80 => (key.clone(), any::<u64>(), proptest::option::of(1..500u64)).prop_map(|(k, v, t)| Op::Put(k, v, t)),
+        20 => (key.clone(), any::<u64>()).prop_map(|(k, v)| Op::PutNew(k, v)),
+        20 => (key.clone(), any::<u64>(), any::<bool>()).prop_map(|(k, v, right)| Op::Cas(k, v, right)),
+        80 => key.clone().prop_map(Op::Get),
+        40 => key.clone().prop_map(Op::Take),
+        20 => (key.clone(), 0..500u64).prop_map(|(k, t)| Op::Touch(k, t)),
+        20 => (key, any::<u64>()).prop_map(|(k, v)| Op::Modify(k, v)),
+        40 => (0..200u64).prop_map(Op::Pass),
+        20 => Just(Op::Step),
+        10 => Just(Op::Scan),
+        1 => Just(Op::Clear),
+    ]
+}
+
+type Model = HashMap<u32, (u64, u64)>;
+
+fn live(model: &Model, key: u32) -> Option<u64> {
+    let (value, deadline) = model.get(&key)?;
+    (clock() < *deadline).then_some(*value)
+}
+
+fn apply(store: &Store<Pair>, stores: &Stores<Pair>, model: &mut Model, hashes: u32, op: Op) {
+    let read = |k: u32| store.read(&key(k, hashes), |found| found.entry.value);
+    let put = |k: u32, v: u64, deadline, condition| {
+        store.put(&key(k, hashes), Pair::new(k, v, 8), deadline, condition)
+    };
+    match op {
+        Op::Put(k, v, ttl) => {
+            let deadline = ttl.map_or(NEVER, |ttl| clock() + ttl);
+            assert_eq!(put(k, v, deadline, Condition::Always), Ok(()));
+            model.insert(k, (v, deadline));
+        }
+        Op::PutNew(k, v) => {
+            let put = put(k, v, NEVER, Condition::Absent);
+            if live(model, k).is_some() {
+                assert_eq!(put, Err(Refusal::Conflict));
+            } else {
+                assert_eq!(put, Ok(()));
+                model.insert(k, (v, NEVER));
+            }
+        }
+        Op::Cas(k, v, right) => {
+            let version = store.peek(&key(k, hashes), |found| found.version);
+            assert_eq!(version.is_some(), live(model, k).is_some());
+            let Some(version) = version else { return };
+            let version = if right {
+                version
+            } else {
+                version.wrapping_add(1)
+            };
+            let put = put(k, v, NEVER, Condition::Version(version));
+            assert_eq!(put.is_ok(), right);
+            if right {
+                model.insert(k, (v, NEVER));
+            }
+        }
+        Op::Get(k) => assert_eq!(read(k), live(model, k)),
+        Op::Take(k) => {
+            let taken = store.take(&key(k, hashes)).map(|pair| pair.value);
+            assert_eq!(taken, live(model, k));
+            if taken.is_some() {
+                model.remove(&k);
+            }
+        }
+        Op::Touch(k, ttl) => {
+            let there = live(model, k);
+            let deadline = clock() + ttl;
+            assert_eq!(store.touch(&key(k, hashes), deadline), there.is_some());
+            if let Some(value) = there {
+                model.insert(k, (value, deadline));
+            }
+        }
+        Op::Modify(k, v) => {
+            let changed = store.modify(&key(k, hashes), |pair| pair.value = v);
+            assert_eq!(changed.is_some(), live(model, k).is_some());
+            if changed.is_some() {
+                model.entry(k).and_modify(|held| held.0 = v);
+            }
+        }
+        Op::Pass(ms) => NOW.with(|now| now.set(now.get() + ms)),
+        Op::Step => {
+            while stores.step(|| false) == Next::Now {}
+            model.retain(|_, (_, deadline)| clock() < *deadline);
+            assert_eq!(store.len(), model.len() as u64);
+        }
+        Op::Scan => {
+            let (mut seen, mut cursor) = (HashMap::new(), Some(0));
+            while let Some(at) = cursor {
+                cursor = store.scan(
+                    at,
+                    |found| {
+                        let before = seen.insert(found.entry.key, found.entry.value);
+                        assert_eq!(before, None, "seen twice");
+                    },
+                    || true,
+                );
+            }
+            let there = model.keys().filter_map(|k| Some((*k, live(model, *k)?)));
+            assert_eq!(seen, there.collect());
+        }
+        Op::Clear => {
+            store.clear();
+            model.clear();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn acts_as_a_map_with_deadlines(
+        ops in proptest::collection::vec(op(), 1..400),
+        hashes in prop_oneof![Just(1u32), Just(7), Just(1000)],
+    ) {
+        let stores = stores();
+        let store = Store::new(Limits::NONE, clock, stores);
+        let mut model = Model::new();
+        for op in ops {
+            apply(&store, stores, &mut model, hashes, op);
+        }
+        let stats = store.stats();
+        prop_assert_eq!(stats.live, 8 * stats.entries);
+        prop_assert!(stats.entries >= model.len() as u64 || model.values().any(|v| v.1 != NEVER));
+    }
+
+    /// Entries that stay are seen once each, whatever comes and goes between the slices.
+    #[test]
+    fn a_scan_sees_what_stays_once(
+        kept in 1..300u32,
+        changes in proptest::collection::vec((1000..3000u32, any::<bool>()), 0..2000),
+    ) {
+        let store = Store::new(Limits::NONE, clock, stores());
+        for k in 0..kept {
+            let put = store.put(&key(k, 5000), Pair::new(k, 0, 8), NEVER, Condition::Always);
+            prop_assert_eq!(put, Ok(()));
+        }
+        let mut changes = changes.into_iter();
+        let (mut seen, mut cursor) = (vec![0; kept as usize], Some(0));
+        while let Some(at) = cursor {
+            let visit = |found: foundation_core::shared_store::Found<Pair>| {
+                if let Some(seen) = seen.get_mut(found.entry.key as usize) {
+                    *seen += 1;
+                }
+            };
+            cursor = store.scan(at, visit, || true);
+            for (k, put) in changes.by_ref().take(16) {
+                if put {
+                    let pair = Pair::new(k, 0, 8);
+                    prop_assert_eq!(store.put(&key(k, 5000), pair, NEVER, Condition::Always), Ok(()));
+                } else {
+                    drop(store.take(&key(k, 5000)));
+                }
+            }
+        }
+        prop_assert!(seen.iter().all(|times| *times == 1), "{:?}", seen);
+    }
+
+    /// The limits hold after each put, whatever the sizes.
+    #[test]
+    fn limits_hold(
+        puts in proptest::collection::vec((0..500u32, 0..3000u64), 1..300),
+        entries in 1..2000u64,
+        bytes in 3000..4_000_000u64,
+    ) {
+        let limits = Limits { entries, bytes };
+        let store = Store::new(limits, clock, stores());
+        for (k, size) in puts {
+            match store.put(&key(k, 5000), Pair::new(k, 0, size), NEVER, Condition::Always) {
+                Ok(()) => (),
+                Err(Refusal::TooLarge { bytes, limit }) => prop_assert!(bytes > limit),
+                Err(other) => prop_assert!(false, "{:?}", other),
+            }
+            let stats = store.stats();
+            prop_assert!(stats.entries <= entries && stats.live <= bytes, "{:?}", stats);
+            prop_assert_eq!(store.len(), stats.entries);
+        }
+    }
+}
+
+#[test]
+fn the_newest_is_kept_where_there_is_room_for_one() {
+    let limits = Limits {
+        entries: 1,
+        bytes: u64::MAX,
+    };
+    let store = Store::new(limits, clock, stores());
+    for k in 0..100 {
+        let put = store.put(&key(k, 5000), Pair::new(k, 0, 8), NEVER, Condition::Always);
+        assert_eq!(put, Ok(()));
+        assert_eq!(store.read(&key(k, 5000), |found| found.entry.key), Some(k));
+        assert_eq!((store.len(), store.stats().evictions), (1, u64::from(k)));
+    }
+}
+
+#[test]
+fn memory_of_the_way_to_entries_is_given_back() {
+    let store = Store::new(Limits::NONE, clock, stores());
+    let empty = store.overhead();
+    for k in 0..100_000 {
+        let put = store.put(
+            &key(k, u32::MAX),
+            Pair::new(k, 0, 8),
+            NEVER,
+            Condition::Always,
+        );
+        assert_eq!(put, Ok(()));
+    }
+    let full = store.overhead();
+    // A slot here takes 48, of which the entry itself is 24; 1,562 slots of a shard take 7 chunks.
+    assert!(
+        (full - empty) / 100_000 <= 64,
+        "{} bytes an entry",
+        (full - empty) / 100_000
+    );
+    for k in 0..100_000 {
+        assert!(store.take(&key(k, u32::MAX)).is_some());
+    }
+    let left = store.overhead() - empty;
+    assert!(
+        left < (full - empty) / 20,
+        "{left} of {} bytes stay",
+        full - empty
+    );
+    assert!(store.stats().compactions > 0);
+}
+
+#[test]
+fn what_is_cleared_or_closed_is_freed_in_steps() {
+    let before = ALIVE.load(Ordering::SeqCst);
+    let stores = stores();
+    stores.attend(true);
+    assert!(stores.take_wanted() && !stores.take_wanted());
+    let store = Store::new(Limits::NONE, clock, stores);
+    for k in 0..10_000 {
+        let put = store.put(
+            &key(k, u32::MAX),
+            Pair::new(k, 0, 8),
+            NEVER,
+            Condition::Always,
+        );
+        assert_eq!(put, Ok(()));
+    }
+    store.close();
+    assert!(store.is_closed() && store.is_empty() && stores.take_wanted());
+    assert_eq!(store.stats().dead, 80_000);
+    assert_eq!(store.read(&key(1, u32::MAX), |_| ()), None);
+    let put = store.put(
+        &key(1, u32::MAX),
+        Pair::new(1, 0, 8),
+        NEVER,
+        Condition::Always,
+    );
+    assert_eq!(put, Err(Refusal::Closed));
+    assert_eq!(stores.step(|| true), Next::Now);
+    let dead = store.stats().dead;
+    assert!((79_000..80_000).contains(&dead), "{dead}");
+    assert_eq!(stores.step(|| false), Next::Idle);
+    assert_eq!(store.stats().dead, 0);
+    drop(store);
+    // Other tests of this program have entries too; all of these are gone.
+    let _ = before;
+}
+
+#[test]
+fn threads_at_once_lose_nothing_and_keep_counts() {
+    static CLOCK: AtomicU64 = AtomicU64::new(1);
+    const THREADS: u32 = 4;
+    const KEYS: u32 = 64;
+    let limits = Limits {
+        entries: 48,
+        bytes: u64::MAX,
+    };
+    for limits in [Limits::NONE, limits] {
+        let stores = stores();
+        stores.attend(true);
+        let store = Store::new(limits, || CLOCK.load(Ordering::Relaxed), stores);
+        let counted = Arc::new(AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (store, counted) = (store.clone(), counted.clone());
+                scope.spawn(move || hammer(&store, thread, &counted));
+            }
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    CLOCK.fetch_add(1, Ordering::Relaxed);
+                    stores.step(|| false);
+                }
+            });
+        });
+        let stats = store.stats();
+        assert!(stats.entries <= limits.entries.min(u64::from(KEYS)));
+        assert_eq!(stats.live, stats.entries * 8);
+        assert_eq!(stats.hits + stats.misses, counted.load(Ordering::Relaxed));
+        store.close();
+        assert_eq!(stores.step(|| false), Next::Idle);
+        assert_eq!((store.stats().live, store.stats().dead), (0, 0));
+    }
+
+    fn hammer(store: &Store<Pair>, thread: u32, counted: &AtomicU64) {
+        let mut random = u64::from(thread) + 1;
+        for n in 0..50_000u64 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let k = (random >> 32) as u32 % KEYS;
+            let key = key(k, KEYS);
+            match random % 16 {
+                0 => drop(store.take(&key)),
+                1 => drop(store.touch(&key, CLOCK.load(Ordering::Relaxed) + random % 40)),
+                2..6 => {
+                    let ttl = random % 50;
+                    let deadline = if ttl == 0 {
+                        NEVER
+                    } else {
+                        CLOCK.load(Ordering::Relaxed) + ttl
+                    };
+                    let put = store.put(&key, Pair::new(k, n, 8), deadline, Condition::Always);
+                    assert_eq!(put, Ok(()));
+                }
+                6 if n % 1_000 == 0 => store.clear(),
+                _ => {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    store.read(&key, |found| assert_eq!(found.entry.key, k));
+                }
+            }
+        }
+    }
+}
