@@ -77,7 +77,10 @@ impl<T> Chunked<T> {
         let (chunk, _) = place(self.len.checked_sub(1)?);
         let item = self.chunks[chunk].pop();
         self.len -= 1;
-        if self.chunks[chunk].is_empty() {
+        if self.len == 0 {
+            // The first chunk starts small again.
+            self.chunks = Vec::new();
+        } else if self.chunks[chunk].is_empty() {
             self.chunks.truncate(chunk + 1);
             trim(&mut self.chunks);
         }

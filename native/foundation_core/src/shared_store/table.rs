@@ -245,7 +245,8 @@ impl<E> Table<E> {
 
     /// Joins buckets where there are many more than slots.
     fn shrink(&mut self) {
-        for _ in 0..BUCKETS_PER_SLOT {
+        // As many as one slot less wants.
+        for _ in 0..BUCKETS_PER_SLOT * 2 {
             // Half of what `grow` wants, so that taking and adding by turns does neither.
             if self.buckets.len() <= (self.len() * BUCKETS_PER_SLOT * 2).max(BUCKETS_PER_SLOT) {
                 break;
