@@ -232,8 +232,9 @@ type Bucket = [Ghost; 8];
 const LOAD: u32 = 5;
 
 /// The last hashes remembered, in a hash table that forgets: a bucket that is full of ghosts loses its
-/// oldest, about one in fifty before its time. Time is counted in hashes remembered, so what is older
-/// than the memory is no ghost any more, wherever it still lies. 12.8 bytes a ghost and no more.
+/// oldest, which happens to one ghost in forty, and to one in fifteen while half of the buckets are
+/// split and the others have twice their share. Time is counted in hashes remembered, so what is older
+/// than the memory is no ghost any more, wherever it still lies. 12.8 bytes a ghost.
 ///
 /// The table grows by linear hashing, one bucket a call.
 #[derive(Debug)]
