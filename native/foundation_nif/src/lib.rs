@@ -4,6 +4,9 @@
 mod arena;
 mod buffer;
 mod compression;
+// What tables keep small entries in.
+#[allow(dead_code)]
+mod image;
 mod janitor;
 mod load;
 mod measure;

@@ -13,6 +13,7 @@ static VERSION_MARK: &str = concat!("foundation_nif_version=", env!("CARGO_PKG_V
 /// arguments may differ.
 pub fn on_load(_env: Env, load_info: Term) -> bool {
     crate::terms::learn();
+    crate::image::learn();
     matches!(load_info.decode::<&str>(), Ok(env!("CARGO_PKG_VERSION")))
 }
 
