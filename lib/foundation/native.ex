@@ -51,4 +51,54 @@ defmodule Foundation.Native do
   def compression_encode(_term, _packing, _sums, _size), do: :erlang.nif_error(:nif_not_loaded)
   def compression_encode_dirty(_term, _packing, _sums), do: :erlang.nif_error(:nif_not_loaded)
   def compression_check_external(_data, _max), do: :erlang.nif_error(:nif_not_loaded)
+
+  # shared_store
+  def shared_store_new(_name, _owner, _heir, _limits), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_give_away(_store, _pid), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_close(_store), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_about(_store), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_fetch(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_fetch_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_read(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_read_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_fetch_in(_store, _key, _path), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_fetch_in_dirty(_store, _key, _path), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_send(_store, _key, _request, _ref), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_send_dirty(_stor, _key, _requ, _ref), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_take(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_take_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_version(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_version_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_member(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_member_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_ttl(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_ttl_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_put(_stor, _key, _valu, _ttl, _cond), do: :erlang.nif_error(:nif_not_loaded)
+
+  def shared_store_put_dirty(_stor, _key, _valu, _ttl, _cond, _heap, _bina),
+    do: :erlang.nif_error(:nif_not_loaded)
+
+  def shared_store_put_packed(_stor, _key, _bina, _ttl, _cond, _size),
+    do: :erlang.nif_error(:nif_not_loaded)
+
+  def shared_store_delete(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_delete_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_touch(_store, _key, _ttl), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_touch_dirty(_store, _key, _ttl), do: :erlang.nif_error(:nif_not_loaded)
+
+  def shared_store_increment(_stor, _key, _by, _init, _ttl),
+    do: :erlang.nif_error(:nif_not_loaded)
+
+  def shared_store_increment_dirty(_stor, _key, _by, _init, _ttl),
+    do: :erlang.nif_error(:nif_not_loaded)
+
+  def shared_store_put_many(_store, _pairs, _ttl), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_fetch_many(_store, _keys), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_delete_many(_store, _keys), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_delete_many_dirty(_store, _keys), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_scan(_store, _cursor, _what, _limit), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_size(_store), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_clear(_store), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_stats(_store), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_reports, do: :erlang.nif_error(:nif_not_loaded)
 end

@@ -6,7 +6,11 @@ defmodule Foundation.BEAM.Memory do
   alias Foundation.Native
 
   @typedoc "Bytes that this library's native code holds: all of them, and by owner."
-  @type native_memory :: %{total: non_neg_integer(), shared_terms: non_neg_integer()}
+  @type native_memory :: %{
+          total: non_neg_integer(),
+          shared_terms: non_neg_integer(),
+          shared_stores: non_neg_integer()
+        }
 
   @doc """
   Bytes held by this library's native code. Neither `:erlang.memory/0` nor the garbage collector
@@ -14,6 +18,8 @@ defmodule Foundation.BEAM.Memory do
 
     * `:shared_terms` - frozen copies and their handles (`Foundation.BEAM.SharedTerm`), without the
       payload of large binaries, which `:erlang.memory(:binary)` has.
+    * `:shared_stores` - stores, their entries and what leads to them
+      (`Foundation.BEAM.SharedStore`), with the payload of binaries that they hold copies of.
     * `:total` - the sum.
 
   The figures are what was asked for, not what the allocator took from the system for it.

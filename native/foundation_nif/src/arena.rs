@@ -40,6 +40,16 @@ impl TermArena {
         self.term
     }
 
+    /// The two elements of a frozen pair.
+    pub fn pair(&self) -> [ErlNifTerm; 2] {
+        let (mut arity, mut elements) = (0, std::ptr::null());
+        // SAFETY: the interface only asks, and fills in the elements of what is a tuple.
+        let found = unsafe { enif_get_tuple(self.env, self.term, &mut arity, &mut elements) };
+        assert!(found != 0 && arity == 2, "the frozen term is no pair");
+        // SAFETY: there are two of them, which lie in the environment.
+        unsafe { [*elements, *elements.add(1)] }
+    }
+
     /// A copy of all of it.
     pub fn copy<'a>(&self, env: Env<'a>) -> Term<'a> {
         copy(env, self.term)

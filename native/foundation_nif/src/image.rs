@@ -21,7 +21,7 @@ const WORD: u64 = size_of::<u64>() as u64;
 /// No block is larger, whatever the caller allows: places in it are counted in 32 bits.
 const LARGEST: u64 = 1 << 30;
 
-/// The words in front of what the terms refer to: [`Front`], the key, and the value or the spare.
+/// The words in front of what the terms refer to: [`Front`], the key, and the value.
 const FRONT: usize = 0;
 const KEY: usize = 1;
 const VALUE: usize = 2;
@@ -32,11 +32,8 @@ const FIRST: usize = 3;
 struct Front(u64);
 
 impl Front {
-    const VALUE: u64 = 1 << 63;
-
-    fn new(words: usize, payloads: usize, value: bool) -> Self {
-        let value = if value { Self::VALUE } else { 0 };
-        Front(words as u64 | (payloads as u64) << 32 | value)
+    fn new(words: usize, payloads: usize) -> Self {
+        Front(words as u64 | (payloads as u64) << 32)
     }
 
     /// Words of the block.
@@ -46,11 +43,7 @@ impl Front {
 
     /// References to payloads, which are the block's last words but one; that one counts the bytes.
     fn payloads(self) -> usize {
-        ((self.0 & !Self::VALUE) >> 32) as usize
-    }
-
-    fn has_value(self) -> bool {
-        self.0 & Self::VALUE != 0
+        (self.0 >> 32) as usize
     }
 }
 
@@ -74,10 +67,9 @@ impl Image {
     /// `None` where some part cannot be laid out: funs, identifiers of other nodes, handles of
     /// resources, bitstrings of no whole bytes, binaries over 64 KiB, and everything on a VM whose
     /// layout is not known.
-    pub fn build(env: Env, key: ErlNifTerm, value: Option<ErlNifTerm>, most: u64) -> Option<Image> {
+    pub fn build(env: Env, key: ErlNifTerm, value: ErlNifTerm, most: u64) -> Option<Image> {
         let layout = layout::layout()?;
-        // The spare is no term; a header of nothing stands for it.
-        let front = [0, bits(key), value.map_or(0, bits)];
+        let front = [0, bits(key), bits(value)];
         let mut space = Space::new();
         let laid = Laid::out(env, layout, front, most.min(LARGEST) as usize, &mut space)?;
         let payloads = laid.payloads.len();
@@ -88,7 +80,7 @@ impl Image {
             let block = NonNull::new(alloc(memory(words)).cast::<u64>())?;
             let start = block.as_ptr();
             laid.copy_to(start.cast());
-            *start.add(FRONT) = Front::new(words, payloads, value.is_some()).0;
+            *start.add(FRONT) = Front::new(words, payloads).0;
             if payloads > 0 {
                 let mut at = start.add(laid.len());
                 for payload in laid.payloads {
@@ -107,35 +99,16 @@ impl Image {
         self.term(KEY)
     }
 
-    /// The value as [`Self::key`], where it was built with one.
+    /// The value as [`Self::key`].
     #[inline]
-    pub fn value(&self) -> Option<ErlNifTerm> {
-        self.front().has_value().then(|| self.term(VALUE))
-    }
-
-    /// The word that the value would take, where it was built without: 0 until it is set.
-    #[inline]
-    pub fn spare(&self) -> u64 {
-        if self.front().has_value() {
-            0
-        } else {
-            self.at(VALUE)
-        }
-    }
-
-    /// Sets that word; does nothing where there is a value.
-    pub fn set_spare(&mut self, spare: u64) {
-        if !self.front().has_value() {
-            self.set(VALUE, spare);
-        }
+    pub fn value(&self) -> ErlNifTerm {
+        self.term(VALUE)
     }
 
     /// Replaces the value where it lies: what has no words of its own by such, a float by a float.
     /// Whether that fits; where it does not, nothing has changed.
     pub fn set_value(&mut self, value: ErlNifTerm) -> bool {
-        let Some(old) = self.value() else {
-            return false;
-        };
+        let old = self.value();
         match (is_immediate(old), is_immediate(value)) {
             (true, true) => {
                 self.set(VALUE, bits(value) as u64);
@@ -158,6 +131,21 @@ impl Image {
         // SAFETY: a float is a header and a word; the old one lies in this block.
         unsafe { *((bits(old) & !3) as *mut usize).add(1) = word(new, 1) };
         true
+    }
+
+    /// Gives the block away, as a pointer.
+    pub fn into_raw(self) -> NonNull<u64> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+
+    /// Takes it back.
+    ///
+    /// # Safety
+    /// The pointer is what [`Self::into_raw`] gave, and whoever takes it back does so once, or
+    /// keeps what this gives from being dropped.
+    #[inline]
+    pub unsafe fn from_raw(block: NonNull<u64>) -> Image {
+        Image(block)
     }
 
     /// Bytes of the block, and of the payloads of binaries that it holds.

@@ -8,6 +8,7 @@ use rustler::sys::{ErlNifTimeUnit, enif_monotonic_time};
 use rustler::{Atom, Encoder, Env, LocalPid, Term};
 
 use crate::arena::TermArena;
+use crate::shared_store::STORES;
 use crate::terms::atoms;
 
 /// Ends and frees what this library holds.
@@ -28,7 +29,7 @@ pub fn now() -> u64 {
 /// Wakes the janitor where the reaper wants it. Called after whatever may have ended a term.
 #[inline]
 pub fn wake(env: Env) {
-    if KEEPER.take_wanted() {
+    if KEEPER.take_wanted() || STORES.take_wanted() {
         tell(env);
     }
 }
@@ -51,6 +52,7 @@ fn tell(env: Env) {
 fn set(janitor: &mut Option<LocalPid>, to: Option<LocalPid>) {
     *janitor = to;
     KEEPER.attend(to.is_some());
+    STORES.attend(to.is_some());
 }
 
 #[rustler::nif(name = "janitor_attend")]
@@ -70,7 +72,8 @@ fn leave() -> Atom {
 fn step(env: Env) -> Term {
     let begin = Instant::now();
     let now = now();
-    match KEEPER.step(now, || begin.elapsed() >= STEP) {
+    let enough = || begin.elapsed() >= STEP;
+    match KEEPER.step(now, enough).or(|| STORES.step(enough)) {
         Next::Now => atoms::more().encode(env),
         Next::Idle => atoms::idle().encode(env),
         Next::At(time) => time.saturating_sub(now).encode(env),

@@ -4,8 +4,6 @@
 mod arena;
 mod buffer;
 mod compression;
-// What tables keep small entries in.
-#[allow(dead_code)]
 mod image;
 mod janitor;
 mod load;
@@ -13,6 +11,7 @@ mod measure;
 mod memory;
 mod path;
 mod raw;
+mod shared_store;
 mod shared_term;
 mod terms;
 

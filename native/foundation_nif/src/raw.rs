@@ -8,7 +8,7 @@ use rustler::{Env, NifResult, Term};
 pub type Body = for<'a> fn(Env<'a>, &[Term<'a>]) -> NifResult<Term<'a>>;
 
 /// Most arguments that a NIF of this kind takes.
-const MOST: usize = 4;
+const MOST: usize = 7;
 
 /// Calls `body`, and turns what comes of it into what the VM wants.
 ///

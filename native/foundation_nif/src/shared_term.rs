@@ -179,7 +179,8 @@ fn send_part<'a>(env: Env<'a>, arena: &TermArena, path: Term<'a>, reference: Ter
     }
 }
 
-fn send_copy<'a>(env: Env<'a>, reference: Term<'a>, term: ErlNifTerm) -> Term<'a> {
+/// Sends the caller `{reference, copy}`.
+pub fn send_copy<'a>(env: Env<'a>, reference: Term<'a>, term: ErlNifTerm) -> Term<'a> {
     // SAFETY: the message is made in an environment of its own, which is freed once it is sent; its
     // heap travels with the message. The caller holds on to what the term lies in.
     unsafe {

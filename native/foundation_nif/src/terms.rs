@@ -15,6 +15,9 @@ pub mod atoms {
         ok, error, dirty, improper, nif_panicked, no_handle,
         send, sent, fetch, take, live, expired, released, path_not_found, at,
         more, idle, foundation_janitor_step,
+        nil, infinity, r#true = "true", r#false = "false",
+        no_store, gone, missing, packed, pack, taken, noproc, conflict, too_large, always, absent,
+        default, not_a_number, big, large, keys, entries, done, foundation_store_transfer,
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`Stores`], whose steps free it. So a lock is held for the time of one lookup or of a bounded
 //! number of removals, whatever is kept.
 
-mod chunked;
+pub mod chunked;
 pub mod links;
 pub mod s3fifo;
 mod shard;

@@ -1,0 +1,227 @@
+//! What the store keeps under one key.
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use foundation_core::measure::{self, Outcome, Size};
+use foundation_core::memory::{self, Owner};
+use foundation_core::shared_store::{Entry, Key};
+use foundation_core::shared_term::Arena;
+use rustler::sys::*;
+use rustler::{Env, Term};
+
+use crate::arena::{TermArena, copy};
+use crate::image::Image;
+use crate::measure::Terms;
+use crate::terms::{bits, is_immediate};
+
+/// Bytes of key and value that are kept in one block, and copied out under the shard's lock: about
+/// a microsecond. What is larger has an environment of its own.
+const BLOCK_BYTES: u64 = 8 * 1024;
+
+/// Bytes copied in on a normal scheduler: about 100 us.
+pub const NORMAL_BYTES: u64 = 256 * 1024;
+
+/// Bytes of a key that a normal scheduler hashes and compares.
+const KEY_BYTES: u64 = 16 * 1024;
+
+/// Bytes on the caller's heap that a value may take there before it is better sent as a message.
+pub const INLINE_BYTES: u64 = 16 * 1024;
+
+/// Key and value: a block of our own, or a frozen environment. One word, so that slots are small:
+/// the lowest bit says which.
+pub struct Record(NonNull<()>);
+
+/// A key and a value frozen together; readers keep it beyond the shard's lock.
+pub struct Frozen {
+    arena: TermArena,
+    /// Key and value in it.
+    pair: [ErlNifTerm; 2],
+    /// Whether the value is the packed form of what was put.
+    pub packed: bool,
+}
+
+/// What a record shows.
+pub enum View<'a> {
+    /// A block.
+    Small(&'a Image),
+    /// An environment.
+    Large(&'a Arc<Frozen>),
+}
+
+const FROZEN: usize = 1;
+
+// SAFETY: a record owns what it points to: an image or a counted pointer to a frozen environment,
+// both of which are made to be read by any thread, and freed by any.
+unsafe impl Send for Record {}
+// SAFETY: as above; it is changed through `&mut` alone.
+unsafe impl Sync for Record {}
+
+impl Record {
+    /// A record of a key and a value of any kind that fits into a block.
+    pub fn small(env: Env, key: Term, value: Term) -> Option<Record> {
+        let image = Image::build(env, key.as_c_arg(), value.as_c_arg(), BLOCK_BYTES)?;
+        memory::enter(Owner::SharedStores, image.bytes());
+        // The block is aligned to words, so the lowest bit is free.
+        let pointer: NonNull<u64> = image.into_raw();
+        Some(Record(pointer.cast()))
+    }
+
+    /// A record of any key and value, of the size of both.
+    pub fn large<'a>(
+        env: Env<'a>,
+        key: Term<'a>,
+        value: Term<'a>,
+        size: Size,
+        packed: bool,
+    ) -> Record {
+        let pair = rustler::types::tuple::make_tuple(env, &[key, value]);
+        let arena = TermArena::freeze(pair, size);
+        memory::enter(Owner::SharedStores, arena.bytes());
+        let pair = arena.pair();
+        let frozen = Frozen {
+            arena,
+            pair,
+            packed,
+        };
+        let raw = Arc::into_raw(Arc::new(frozen));
+        let tagged = raw.cast_mut().map_addr(|address| address | FROZEN);
+        // SAFETY: it points to an `Arc`, so it is not null; with the bit less so.
+        Record(unsafe { NonNull::new_unchecked(tagged.cast()) })
+    }
+
+    /// As [`Self::large`], where a normal scheduler can measure and copy it.
+    pub fn measured<'a>(env: Env<'a>, key: Term<'a>, value: Term<'a>) -> Option<Record> {
+        let mut source = Terms::new(env);
+        let pair = rustler::types::tuple::make_tuple(env, &[key, value]);
+        match measure::measure(&mut source, pair.as_c_arg(), NORMAL_BYTES) {
+            (size, Outcome::Complete) if source.apart.is_empty() => {
+                Some(Record::large(env, key, value, size, false))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it is.
+    #[inline]
+    pub fn view<R>(&self, look: impl FnOnce(View) -> R) -> R {
+        let address = self.0.as_ptr();
+        if address.addr() & FROZEN == 0 {
+            // SAFETY: without the bit it is an image's pointer, which stays the record's own:
+            // `ManuallyDrop` keeps it from being freed here.
+            let image = std::mem::ManuallyDrop::new(unsafe { Image::from_raw(self.0.cast()) });
+            look(View::Small(&image))
+        } else {
+            // SAFETY: with the bit it is what `Arc::into_raw` gave; the count stays as it is.
+            let frozen = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(self.frozen()) });
+            look(View::Large(&frozen))
+        }
+    }
+
+    /// The image, to be changed.
+    pub fn image_mut<R>(&mut self, change: impl FnOnce(Option<&mut Image>) -> R) -> R {
+        if self.0.as_ptr().addr() & FROZEN != 0 {
+            return change(None);
+        }
+        // SAFETY: as in `view`, and nobody else has the record.
+        let mut image = std::mem::ManuallyDrop::new(unsafe { Image::from_raw(self.0.cast()) });
+        change(Some(&mut image))
+    }
+
+    /// The value where it is a number in a block: a number has few bytes.
+    pub fn number<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        self.view(|view| match view {
+            View::Small(image) => Some(copy(env, image.value())),
+            View::Large(frozen) if frozen.bytes() <= INLINE_BYTES => {
+                Some(copy(env, frozen.value()))
+            }
+            View::Large(_) => None,
+        })
+        .filter(|value| value.is_number())
+    }
+
+    /// Whether it is of this key.
+    #[inline]
+    pub fn is(&self, key: ErlNifTerm) -> bool {
+        let own = self.view(|view| match view {
+            View::Small(image) => image.key(),
+            View::Large(frozen) => frozen.key(),
+        });
+        if bits(own) == bits(key) {
+            return true;
+        }
+        // SAFETY: both are alive during the call.
+        !is_immediate(own) && !is_immediate(key) && unsafe { enif_is_identical(own, key) != 0 }
+    }
+
+    fn frozen(&self) -> *const Frozen {
+        let pointer: *const Frozen = self.0.as_ptr().cast();
+        pointer.map_addr(|address| address & !FROZEN)
+    }
+}
+
+impl Entry for Record {
+    fn bytes(&self) -> u64 {
+        self.view(|view| match view {
+            View::Small(image) => image.bytes(),
+            View::Large(frozen) => frozen.arena.weight(),
+        })
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.0.as_ptr().addr() & FROZEN == 0 {
+            // SAFETY: the pointer is an image's, and the record owns it.
+            let image = unsafe { Image::from_raw(self.0.cast()) };
+            memory::leave(Owner::SharedStores, image.bytes());
+        } else {
+            // SAFETY: the pointer is an `Arc`'s, and the record owns one count.
+            drop(unsafe { Arc::from_raw(self.frozen()) });
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        memory::leave(Owner::SharedStores, self.arena.bytes());
+    }
+}
+
+impl Frozen {
+    /// The frozen key, to be read while the record is there.
+    pub fn key(&self) -> ErlNifTerm {
+        self.pair[0]
+    }
+
+    /// The frozen value.
+    pub fn value(&self) -> ErlNifTerm {
+        self.pair[1]
+    }
+
+    /// Bytes of both.
+    pub fn bytes(&self) -> u64 {
+        self.arena.bytes()
+    }
+}
+
+/// A key to look for; `None` where it takes too long for a normal scheduler.
+pub fn key<'a>(
+    env: Env<'a>,
+    term: Term<'a>,
+    salt: u32,
+    dirty: bool,
+) -> Option<Key<impl Fn(&Record) -> bool + use<>>> {
+    let word = term.as_c_arg();
+    if !dirty && !is_immediate(word) {
+        let (_, outcome) = measure::measure(&mut Terms::new(env), word, KEY_BYTES);
+        if outcome != Outcome::Complete {
+            return None;
+        }
+    }
+    // SAFETY: the term is alive during the call.
+    let hash = unsafe { enif_hash(ErlNifHash::ERL_NIF_INTERNAL_HASH, word, u64::from(salt)) };
+    Some(Key {
+        hash: hash as u32,
+        is: move |record: &Record| record.is(word),
+    })
+}
