@@ -102,6 +102,12 @@ impl<T> Chunked<T> {
         }
     }
 
+    /// The item there.
+    pub fn get(&self, at: u32) -> Option<&T> {
+        let (chunk, rest) = place(at);
+        self.chunks.get(chunk)?.get(rest)
+    }
+
     /// The item there, to change it.
     pub fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         let (chunk, rest) = place(at);
