@@ -95,6 +95,11 @@ impl<M: Mortal, G> Reaper<M, G> {
         self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::AcqRel)
     }
 
+    /// Asks for the wake-up again, where it did not arrive.
+    pub fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
     /// Plans the end of a value; the number takes it out again.
     pub fn plan(&self, deadline: Millis, value: Weak<M>) -> u64 {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);

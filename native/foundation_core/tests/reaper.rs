@@ -113,6 +113,15 @@ fn what_was_planned_while_nobody_attended_is_asked_for_on_attending() {
 }
 
 #[test]
+fn a_wake_up_that_did_not_arrive_is_asked_for_again() {
+    let reaper = Reaper::<Value, Body>::new();
+    reaper.plan(5, Weak::new());
+    assert!(reaper.take_wanted() && !reaper.take_wanted());
+    reaper.want();
+    assert!(reaper.take_wanted() && !reaper.take_wanted());
+}
+
+#[test]
 fn an_earlier_deadline_wakes_and_one_within_the_slack_does_not() {
     let reaper = Reaper::<Value, Body>::new();
     reaper.plan(1000, Weak::new());
