@@ -35,7 +35,7 @@ pub struct Reaper<M, G> {
     numbers: AtomicU64,
     graves: Queue<G>,
     attended: AtomicBool,
-    /// When the next step is due as far as the attendant knows.
+    /// The attendant steps by then, or has been asked for since; [`NEVER`] where it need not.
     next: AtomicU64,
     wanted: AtomicBool,
 }
@@ -135,7 +135,8 @@ impl<M: Mortal, G> Reaper<M, G> {
         None
     }
 
-    /// Ends what is due and frees what waits, until `enough` says so.
+    /// Ends what is due and frees what waits, until `enough` says so. Others than the attendant may
+    /// step beside it.
     pub fn step(&self, now: Millis, mut enough: impl FnMut() -> bool) -> Next {
         loop {
             let due = self.take_due(now);
@@ -153,7 +154,12 @@ impl<M: Mortal, G> Reaper<M, G> {
         }
         let deadlines = self.deadlines.lock();
         let earliest = deadlines.keys().next().map_or(NEVER, |key| key.0);
-        self.next.store(earliest, Ordering::Relaxed);
+        // Not lowered: what another's step learns, the attendant does not, and it comes by then.
+        let next = match self.next.load(Ordering::Relaxed) {
+            NEVER => earliest,
+            next => next.max(earliest),
+        };
+        self.next.store(next, Ordering::Relaxed);
         if earliest == NEVER {
             Next::Idle
         } else {

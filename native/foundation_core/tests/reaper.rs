@@ -122,6 +122,21 @@ fn a_wake_up_that_did_not_arrive_is_asked_for_again() {
 }
 
 #[test]
+fn steps_that_others_take_do_not_hide_when_the_attendant_looks() {
+    let reaper = Reaper::<Value, Body>::new();
+    reaper.plan(1000, Weak::new());
+    assert_eq!(reaper.step(0, never()), Next::At(1000));
+    reaper.take_wanted();
+    // The attendant looks at 1000, and another takes a step after each plan.
+    let woken = (900..1000).rev().find(|deadline| {
+        reaper.plan(*deadline, Weak::new());
+        reaper.step(0, never());
+        reaper.take_wanted()
+    });
+    assert_eq!(woken, Some(1000 - SLACK - 1));
+}
+
+#[test]
 fn an_earlier_deadline_wakes_and_one_within_the_slack_does_not() {
     let reaper = Reaper::<Value, Body>::new();
     reaper.plan(1000, Weak::new());

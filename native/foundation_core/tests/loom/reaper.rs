@@ -129,3 +129,27 @@ fn what_is_buried_beside_a_step_is_freed_or_wakes() {
         assert!(freed || woken || reaper.take_wanted());
     });
 }
+
+/// Another process may step too: what it learns, the attendant does not.
+#[test]
+fn a_plan_beside_a_step_of_another_is_in_time_for_the_attendant_or_wakes() {
+    loom::model(|| {
+        let reaper = Arc::new(Reaper::<Nobody, u8>::new());
+        Planner::plan(&*reaper, 100);
+        let Next::At(attendant) = reaper.step(0, || false) else {
+            panic!("nothing planned")
+        };
+        reaper.take_wanted();
+
+        let other = {
+            let reaper = reaper.clone();
+            thread::spawn(move || reaper.step(0, || false))
+        };
+        let woken = [85, 70].map(|deadline| {
+            Planner::plan(&*reaper, deadline);
+            reaper.take_wanted()
+        });
+        other.join().unwrap();
+        assert!(attendant <= 70 + SLACK || woken.contains(&true), "lost");
+    });
+}
