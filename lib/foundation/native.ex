@@ -39,6 +39,7 @@ defmodule Foundation.Native do
   def janitor_attend(_pid), do: :erlang.nif_error(:nif_not_loaded)
   def janitor_leave, do: :erlang.nif_error(:nif_not_loaded)
   def janitor_step, do: :erlang.nif_error(:nif_not_loaded)
+  def janitor_expire, do: :erlang.nif_error(:nif_not_loaded)
 
   # memory
   def memory_held, do: :erlang.nif_error(:nif_not_loaded)

@@ -42,5 +42,8 @@ defmodule Foundation.NativeBytes do
     end
   end
 
-  defp drain, do: if(Foundation.Native.janitor_step() == :more, do: drain(), else: :ok)
+  defp drain do
+    steps = {Foundation.Native.janitor_step(), Foundation.Native.janitor_expire()}
+    if :more in Tuple.to_list(steps), do: drain(), else: :ok
+  end
 end

@@ -51,20 +51,6 @@ pub enum Next {
     Idle,
 }
 
-impl Next {
-    /// What is next where another step is taken too: not at all if there is more of this one.
-    pub fn or(self, other: impl FnOnce() -> Next) -> Next {
-        match (self, other) {
-            (Next::Now, _) => Next::Now,
-            (own, other) => match (own, other()) {
-                (Next::At(own), Next::At(other)) => Next::At(own.min(other)),
-                (Next::Idle, next) | (next, Next::Idle) => next,
-                (_, next) => next,
-            },
-        }
-    }
-}
-
 impl<M: Mortal, G> Reaper<M, G> {
     constructor! {
         /// A reaper with nothing to do.

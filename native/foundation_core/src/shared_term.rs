@@ -63,13 +63,34 @@ struct Frozen<A: Arena> {
     keeper: &'static Keeper<A>,
 }
 
+impl<A: Arena> Held<A> {
+    /// Enters an arena into the books.
+    pub fn new(arena: A, owner: Owner) -> Self {
+        let bytes = arena.bytes();
+        Held {
+            arena,
+            _charge: Charge::new(owner, bytes),
+        }
+    }
+
+    /// The arena.
+    pub fn arena(&self) -> &A {
+        &self.arena
+    }
+
+    /// Frees it here where it is small, and otherwise where the keeper takes its steps.
+    pub fn free(self, keeper: &Keeper<A>) {
+        if self.arena.weight() > SMALL {
+            // Handed back where nobody takes steps: freed here then.
+            drop(keeper.bury(self));
+        }
+    }
+}
+
 impl<A: Arena> Drop for Frozen<A> {
     fn drop(&mut self) {
-        if let Some(held) = self.held.take()
-            && held.arena.weight() > SMALL
-        {
-            // Handed back where nobody takes steps: freed here then.
-            drop(self.keeper.bury(held));
+        if let Some(held) = self.held.take() {
+            held.free(self.keeper);
         }
     }
 }
@@ -106,10 +127,7 @@ impl<A: Arena> SharedTerm<A> {
     /// Freezes an arena until `deadline` ([`NEVER`] for no deadline).
     pub fn new(arena: A, now: Millis, deadline: Millis, keeper: &'static Keeper<A>) -> Arc<Self> {
         let bytes = arena.bytes();
-        let held = Held {
-            arena,
-            _charge: Charge::new(Owner::SharedTerms, bytes),
-        };
+        let held = Held::new(arena, Owner::SharedTerms);
         let own = std::mem::size_of::<Self>() as u64;
         let term = Arc::new(SharedTerm {
             frozen: Slot::from_pointee(Frozen {

@@ -155,7 +155,7 @@ fn apply(store: &Store<Pair>, stores: &Stores<Pair>, model: &mut Model, hashes: 
         }
         Op::Pass(ms) => NOW.with(|now| now.set(now.get() + ms)),
         Op::Step => {
-            while stores.step(|| false) == Next::Now {}
+            stores.expire(|| false);
             model.retain(|_, (_, deadline)| clock() < *deadline);
             assert_eq!(store.len(), model.len() as u64);
         }
@@ -328,10 +328,10 @@ fn what_is_cleared_or_closed_is_freed_in_steps() {
         Condition::Always,
     );
     assert_eq!(put, Err(Refusal::Closed));
-    assert_eq!(stores.step(|| true), Next::Now);
+    assert!(stores.free(|| true));
     let dead = store.stats().dead;
     assert!((79_000..80_000).contains(&dead), "{dead}");
-    assert_eq!(stores.step(|| false), Next::Idle);
+    assert!(!stores.free(|| false));
     assert_eq!(store.stats().dead, 0);
     drop(store);
     // Other tests of this program have entries too; all of these are gone.
@@ -360,7 +360,8 @@ fn threads_at_once_lose_nothing_and_keep_counts() {
             scope.spawn(|| {
                 for _ in 0..2_000 {
                     CLOCK.fetch_add(1, Ordering::Relaxed);
-                    stores.step(|| false);
+                    stores.expire(|| false);
+                    stores.free(|| false);
                 }
             });
         });
@@ -369,7 +370,8 @@ fn threads_at_once_lose_nothing_and_keep_counts() {
         assert_eq!(stats.live, stats.entries * 8);
         assert_eq!(stats.hits + stats.misses, counted.load(Ordering::Relaxed));
         store.close();
-        assert_eq!(stores.step(|| false), Next::Idle);
+        assert!(!stores.free(|| false));
+        assert_eq!(stores.expire(|| false), Next::Idle);
         assert_eq!((store.stats().live, store.stats().dead), (0, 0));
     }
 

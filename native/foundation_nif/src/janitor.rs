@@ -19,6 +19,9 @@ static JANITOR: Mutex<Option<LocalPid>> = Mutex::new(None);
 /// A step's length on a dirty scheduler.
 const STEP: Duration = Duration::from_millis(1);
 
+/// The same on a normal one.
+const SLICE: Duration = Duration::from_micros(100);
+
 /// Milliseconds on the VM's monotonic clock, which starts below zero.
 pub fn now() -> u64 {
     // SAFETY: may be called on any thread of the VM.
@@ -71,13 +74,32 @@ fn leave() -> Atom {
     atoms::ok()
 }
 
-/// `:more`, `:idle`, or milliseconds until the next step is due.
+/// Ends shared terms, and frees what is large or was cleared: `:more`, `:idle`, or milliseconds
+/// until the next step is due.
 #[rustler::nif(name = "janitor_step", schedule = "DirtyCpu")]
 fn step(env: Env) -> Term {
     let begin = Instant::now();
     let now = now();
     let enough = || begin.elapsed() >= STEP;
-    match KEEPER.step(now, enough).or(|| STORES.step(enough)) {
+    if STORES.free(enough) {
+        return atoms::more().encode(env);
+    }
+    answer(env, now, KEEPER.step(now, enough))
+}
+
+/// Frees expired entries of stores, with the same answers. On a normal scheduler: a dirty thread
+/// may lose its core to others while it holds a shard's lock, and all who want that shard wait.
+#[rustler::nif(name = "janitor_expire")]
+fn expire(env: Env) -> Term {
+    let begin = Instant::now();
+    let next = STORES.expire(|| begin.elapsed() >= SLICE);
+    let percent = begin.elapsed().as_micros() / 10;
+    rustler::schedule::consume_timeslice(env, percent.clamp(1, 100) as i32);
+    answer(env, now(), next)
+}
+
+fn answer(env: Env<'_>, now: u64, next: Next) -> Term<'_> {
+    match next {
         Next::Now => atoms::more().encode(env),
         Next::Idle => atoms::idle().encode(env),
         Next::At(time) => time.saturating_sub(now).encode(env),

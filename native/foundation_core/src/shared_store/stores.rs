@@ -82,17 +82,22 @@ impl<E: Entry> Stores<E> {
         self.all.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Frees what was cleared and what has expired, until `enough` says so.
-    pub fn step(&self, mut enough: impl FnMut() -> bool) -> Next {
+    /// Frees what was cleared until `enough` says so; whether there is more. Takes no lock.
+    pub fn free(&self, mut enough: impl FnMut() -> bool) -> bool {
         while let Some(mut remains) = self.remains.pop() {
-            let more = remains.free();
-            if more {
+            if remains.free() {
                 self.remains.push(remains);
             }
             if enough() {
-                return Next::Now;
+                return !self.remains.is_empty();
             }
         }
+        false
+    }
+
+    /// Frees what has expired until `enough` says so. Takes the locks that readers and writers
+    /// take, each for a few microseconds: by a thread that is not kept from going on meanwhile.
+    pub fn expire(&self, mut enough: impl FnMut() -> bool) -> Next {
         let mut next = NEVER;
         for store in self.each() {
             match store.expire(&mut enough) {

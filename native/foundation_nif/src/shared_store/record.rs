@@ -5,12 +5,13 @@ use std::sync::Arc;
 use foundation_core::measure::{self, Outcome, Size};
 use foundation_core::memory::{self, Owner};
 use foundation_core::shared_store::{Entry, Key};
-use foundation_core::shared_term::Arena;
+use foundation_core::shared_term::{Arena, Held};
 use rustler::sys::*;
 use rustler::{Env, Term};
 
 use crate::arena::{TermArena, copy};
 use crate::image::Image;
+use crate::janitor::KEEPER;
 use crate::measure::Terms;
 use crate::terms::{bits, is_immediate};
 
@@ -33,7 +34,10 @@ pub struct Record(NonNull<()>);
 
 /// A key and a value frozen together; readers keep it beyond the shard's lock.
 pub struct Frozen {
-    arena: TermArena,
+    /// There until the drop.
+    held: Option<Held<TermArena>>,
+    bytes: u64,
+    weight: u64,
     /// Key and value in it.
     pair: [ErlNifTerm; 2],
     /// Whether the value is the packed form of what was put.
@@ -76,11 +80,11 @@ impl Record {
     ) -> Record {
         let pair = rustler::types::tuple::make_tuple(env, &[key, value]);
         let arena = TermArena::freeze(pair, size);
-        memory::enter(Owner::SharedStores, arena.bytes());
-        let pair = arena.pair();
         let frozen = Frozen {
-            arena,
-            pair,
+            bytes: arena.bytes(),
+            weight: arena.weight(),
+            pair: arena.pair(),
+            held: Some(Held::new(arena, Owner::SharedStores)),
             packed,
         };
         let raw = Arc::into_raw(Arc::new(frozen));
@@ -163,7 +167,7 @@ impl Entry for Record {
     fn bytes(&self) -> u64 {
         self.view(|view| match view {
             View::Small(image) => image.bytes(),
-            View::Large(frozen) => frozen.arena.weight(),
+            View::Large(frozen) => frozen.weight,
         })
     }
 }
@@ -183,7 +187,9 @@ impl Drop for Record {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        memory::leave(Owner::SharedStores, self.arena.bytes());
+        if let Some(held) = self.held.take() {
+            held.free(&KEEPER);
+        }
     }
 }
 
@@ -200,7 +206,7 @@ impl Frozen {
 
     /// Bytes of both.
     pub fn bytes(&self) -> u64 {
-        self.arena.bytes()
+        self.bytes
     }
 }
 
