@@ -7,10 +7,10 @@
 
 #[cfg(not(loom))]
 mod real {
-    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
     pub use crossbeam::queue::SegQueue as Queue;
-    pub use parking_lot::Mutex;
+    pub use parking_lot::{Mutex, RwLock};
 
     /// Holds one shared pointer or none, read without a lock.
     pub type Slot<T> = arc_swap::ArcSwapOption<T>;
@@ -21,8 +21,8 @@ mod model {
     use std::collections::VecDeque;
 
     pub use loom::sync::Arc;
-    pub use loom::sync::MutexGuard;
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+    pub use loom::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
     /// A lock that no panic poisons, as parking_lot's.
     pub struct Mutex<T>(loom::sync::Mutex<T>);
@@ -41,6 +41,30 @@ mod model {
         }
     }
 
+    /// The same for many readers.
+    pub struct RwLock<T>(loom::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        /// An open lock.
+        pub fn new(value: T) -> Self {
+            RwLock(loom::sync::RwLock::new(value))
+        }
+
+        /// Waits for the lock, beside other readers.
+        pub fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+
+        /// Waits for the lock alone.
+        pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
+
     /// Stands in for the queue.
     pub struct Queue<T>(Mutex<VecDeque<T>>);
 
@@ -53,6 +77,11 @@ mod model {
         /// Adds to the end.
         pub fn push(&self, value: T) {
             self.0.lock().push_back(value);
+        }
+
+        /// Whether nothing is in it.
+        pub fn is_empty(&self) -> bool {
+            self.0.lock().is_empty()
         }
 
         /// Takes from the front.

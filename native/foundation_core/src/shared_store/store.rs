@@ -1,10 +1,8 @@
 //! The operations of a store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
-use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use super::shard::{Shard, Written, weight};
@@ -12,6 +10,7 @@ use super::stores::{Remains, Stores};
 use super::table::Slot;
 use super::{Condition, Entry, Found, Key, Limits, Refusal, Stats};
 use crate::reaper::{Millis, NEVER};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, RwLock};
 
 /// Entries that one hold of a lock takes out.
 const BATCH: usize = 32;

@@ -1,15 +1,12 @@
 //! Every store there is, and what is left of those that ended: what the janitor's steps work on.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-
-use crossbeam::queue::SegQueue;
-use parking_lot::Mutex;
 
 use super::shard::Shard;
 use super::table::Table;
 use super::{Entry, Store};
 use crate::reaper::{NEVER, Next};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Queue, constructor};
 
 /// Entries freed between two looks at the clock.
 const BATCH: usize = 64;
@@ -44,19 +41,21 @@ impl<E: Entry> Remains<E> {
 /// All stores of a program.
 pub struct Stores<E: Entry> {
     all: Mutex<Vec<Weak<Store<E>>>>,
-    remains: SegQueue<Remains<E>>,
+    remains: Queue<Remains<E>>,
     attended: AtomicBool,
     wanted: AtomicBool,
 }
 
 impl<E: Entry> Stores<E> {
-    /// None.
-    pub const fn new() -> Self {
-        Stores {
-            all: Mutex::new(Vec::new()),
-            remains: SegQueue::new(),
-            attended: AtomicBool::new(false),
-            wanted: AtomicBool::new(false),
+    constructor! {
+        /// None.
+        pub fn new() -> Self {
+            Stores {
+                all: Mutex::new(Vec::new()),
+                remains: Queue::new(),
+                attended: AtomicBool::new(false),
+                wanted: AtomicBool::new(false),
+            }
         }
     }
 
