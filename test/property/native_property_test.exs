@@ -25,10 +25,24 @@ defmodule Foundation.NativePropertyTest do
     frequency([
       {4, any_term([handle()])},
       {2, handle()},
+      {4, store()},
+      {2, oneof([:always, :absent, :default, :keys, :entries, :fetch, :take, nil])},
       {1, edge()},
       {2, non_neg_integer()},
       {1, list(oneof([:list, :tuple, :key, 0, 1]))}
     ])
+  end
+
+  # Of the few keys that arguments are made of, so that some are found.
+  defp store do
+    values = [0, 1.5, 2 ** 70, "text", [:list], %{key: [1]}, fn -> 1 end, make_ref()]
+
+    bind(list({oneof([0, 1, :key, [], {}]), oneof(values)}), fn entries ->
+      never = 0xFFFF_FFFF_FFFF_FFFF
+      store = Native.shared_store_new(nil, nil, nil, {never, never, never, never})
+      for {key, value} <- entries, do: Native.shared_store_put(store, key, value, never, :always)
+      store
+    end)
   end
 
   # What a NIF may do: answer, or refuse its arguments. A panic is neither.

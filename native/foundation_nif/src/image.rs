@@ -3,6 +3,7 @@
 //! An environment of its own costs 2.5 KB, which is too much for a small entry of a table. What a
 //! block holds is read where it is, as terms in a frozen environment are: `enif_make_copy`,
 //! `enif_is_identical` and what looks into maps and tuples only follow pointers.
+mod binary;
 mod lay;
 mod layout;
 mod payload;
@@ -14,6 +15,7 @@ use rustler::Env;
 use rustler::sys::*;
 
 use crate::terms::{bits, is_immediate, word};
+use foundation_core::shared_store::shapes::Shapes;
 use lay::{Laid, Space};
 
 const WORD: u64 = size_of::<u64>() as u64;
@@ -64,16 +66,32 @@ unsafe impl Sync for Image {}
 impl Image {
     /// Copies a key and a value into a block of at most `most` bytes, with the payloads of binaries.
     ///
+    /// Keys of maps may lie in `shapes`, which must stay as long as the terms are read; dropping the
+    /// image reads none.
+    ///
     /// `None` where some part cannot be laid out: funs, identifiers of other nodes, handles of
     /// resources, bitstrings of no whole bytes, binaries over 64 KiB, and everything on a VM whose
     /// layout is not known.
-    pub fn build(env: Env, key: ErlNifTerm, value: ErlNifTerm, most: u64) -> Option<Image> {
+    pub fn build(
+        env: Env,
+        shapes: &Shapes,
+        key: ErlNifTerm,
+        value: ErlNifTerm,
+        most: u64,
+    ) -> Option<Image> {
         let layout = layout::layout()?;
         let front = [0, bits(key), bits(value)];
         let mut space = Space::new();
-        let laid = Laid::out(env, layout, front, most.min(LARGEST) as usize, &mut space)?;
+        let laid = Laid::out(
+            env,
+            layout,
+            shapes,
+            front,
+            most.min(LARGEST) as usize,
+            &mut space,
+        )?;
         let payloads = laid.payloads.len();
-        let words = laid.len() + if payloads > 0 { payloads + 1 } else { 0 };
+        let words = laid.len + if payloads > 0 { payloads + 1 } else { 0 };
         let payload_bytes = laid.payload_bytes() as u64;
         // SAFETY: the block has `words` words, written here from the first to the last.
         unsafe {
@@ -82,7 +100,7 @@ impl Image {
             laid.copy_to(start.cast());
             *start.add(FRONT) = Front::new(words, payloads).0;
             if payloads > 0 {
-                let mut at = start.add(laid.len());
+                let mut at = start.add(laid.len);
                 for payload in laid.payloads {
                     *at = payload.into_reference() as u64;
                     at = at.add(1);

@@ -8,6 +8,7 @@
 pub mod chunked;
 pub mod links;
 pub mod s3fifo;
+pub mod shapes;
 mod shard;
 mod store;
 mod stores;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crossbeam::utils::CachePadded;
 use smallvec::SmallVec;
 
+use super::shapes::Shapes;
 use super::shard::{Shard, Written, weight};
 use super::stores::{Remains, Stores};
 use super::table::Slot;
@@ -42,6 +43,7 @@ pub struct Store<E: Entry> {
     limited: bool,
     totals: Totals,
     closed: AtomicBool,
+    shapes: Shapes,
     clock: fn() -> Millis,
     /// Bytes of what was cleared and is not freed yet.
     dead: Arc<AtomicU64>,
@@ -69,6 +71,7 @@ impl<E: Entry> Store<E> {
                 bytes: CachePadded::new(AtomicU64::new(0)),
             },
             closed: AtomicBool::new(false),
+            shapes: Shapes::new(),
             clock,
             dead: Arc::new(AtomicU64::new(0)),
             stores,
@@ -81,6 +84,12 @@ impl<E: Entry> Store<E> {
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// What its entries have in common. They refer to it, so they are read while the store is
+    /// there; to be dropped they need it not.
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     /// What the store may hold.
@@ -291,7 +300,7 @@ impl<E: Entry> Store<E> {
     pub fn overhead(&self) -> u64 {
         let own = size_of::<Self>() + size_of_val::<[CachePadded<Cell<E>>]>(&self.cells);
         let ways = self.cells.iter().map(|cell| cell.shard.read().overhead());
-        own as u64 + ways.sum::<u64>()
+        own as u64 + self.shapes.bytes() + ways.sum::<u64>()
     }
 
     /// Frees what has expired until `enough` says so, and tells when to come again; `None` for now.

@@ -6,21 +6,15 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use foundation_core::shared_store::shapes::Shapes;
 use rustler::Env;
-use rustler::sys::*;
 use smallvec::SmallVec;
 
 use super::layout::Layout;
 use super::payload::Payload;
-use crate::terms::{Binaries, TUPLE, kind};
+use crate::terms::{TUPLE, kind};
 
 pub const WORD: usize = size_of::<usize>();
-
-/// Binaries of at most this many bytes lie among the words.
-const SMALL_BINARY: usize = 64;
-
-/// Larger binaries are not copied: what refers to them should be one that can be shared.
-const LARGEST_BINARY: usize = 64 * 1024;
 
 /// Words for which a usual term needs no memory but its own.
 const USUAL: usize = 128;
@@ -44,13 +38,16 @@ impl Space {
 
 /// Terms on their way into a block.
 pub struct Laid<'e, 's> {
-    env: Env<'e>,
-    layout: &'static Layout,
+    pub env: Env<'e>,
+    pub layout: &'static Layout,
+    /// Where keys of maps are kept.
+    shapes: &'s Shapes,
     /// In the space, or in `grown`.
     words: *mut usize,
     /// Which of the words refer to others of them.
     pointers: *mut u32,
-    len: usize,
+    /// Words laid out.
+    pub len: usize,
     pointed: usize,
     room: usize,
     most: usize,
@@ -58,7 +55,7 @@ pub struct Laid<'e, 's> {
     /// What the words refer to elsewhere.
     pub payloads: SmallVec<[Payload; 2]>,
     /// Bytes that come to those of the words: payloads, and what the block needs to free them.
-    outside: usize,
+    pub outside: usize,
     space: PhantomData<&'s mut Space>,
 }
 
@@ -67,6 +64,7 @@ impl<'e, 's> Laid<'e, 's> {
     pub fn out(
         env: Env<'e>,
         layout: &'static Layout,
+        shapes: &'s Shapes,
         front: [usize; 3],
         most: usize,
         space: &'s mut Space,
@@ -74,6 +72,7 @@ impl<'e, 's> Laid<'e, 's> {
         let mut laid = Laid {
             env,
             layout,
+            shapes,
             words: space.words.as_mut_ptr().cast(),
             pointers: space.pointers.as_mut_ptr().cast(),
             len: 0,
@@ -89,11 +88,6 @@ impl<'e, 's> Laid<'e, 's> {
         laid.push(&front);
         laid.scan()?;
         Some(laid)
-    }
-
-    /// Words laid out.
-    pub fn len(&self) -> usize {
-        self.len
     }
 
     /// Bytes of the payloads.
@@ -132,7 +126,7 @@ impl<'e, 's> Laid<'e, 's> {
             let word = unsafe { *self.words.add(at) };
             match word & 3 {
                 3 => at += 1,
-                0 => at += self.step_over(word),
+                0 => at += self.step_over(at, word),
                 _ => {
                     if word.wrapping_sub(self.words as usize) >= self.room * WORD {
                         self.follow(at, word)?;
@@ -144,17 +138,42 @@ impl<'e, 's> Laid<'e, 's> {
         Some(())
     }
 
-    /// Words from a header to the first term behind it, of its own parts or of what lies next.
+    /// Words from the header at `at` to the first term behind it that is to be followed, of its own
+    /// parts or of what lies next.
     #[inline]
-    fn step_over(&self, header: usize) -> usize {
+    fn step_over(&self, at: usize, header: usize) -> usize {
         if kind(header) == TUPLE {
             1
         } else if header == self.layout.record {
-            2
+            self.share_keys(at + 2)
         } else if let Some((_, before)) = self.layout.node(header) {
             before
         } else {
             (header >> 6) + 1
+        }
+    }
+
+    /// Lets the word at `at`, which refers to the keys of a map, refer to those of all such maps; steps
+    /// over it where there are such.
+    #[inline]
+    fn share_keys(&self, at: usize) -> usize {
+        // SAFETY: the word is the third of a map, which has not been followed. It refers to a tuple
+        // that is alive: a header, and as many words as that counts.
+        let (word, keys) = unsafe {
+            let word = self.words.add(at);
+            let keys = (*word & !3) as *const usize;
+            (word, std::slice::from_raw_parts(keys, (*keys >> 6) + 1))
+        };
+        // Other keys come from data, and could be others each time.
+        let are_atoms =
+            keys.len() > 1 && keys[1..].iter().all(|key| key & 0x3F == self.layout.atom);
+        match are_atoms.then(|| self.shapes.keep(keys)).flatten() {
+            Some(kept) => {
+                // SAFETY: as above; what is kept stays as long as the block is read.
+                unsafe { *word = kept.as_ptr() as usize | 2 };
+                3
+            }
+            None => 2,
         }
     }
 
@@ -232,7 +251,7 @@ impl<'e, 's> Laid<'e, 's> {
 
     /// Writes words for which there is room.
     #[inline]
-    fn push(&mut self, words: &[usize]) {
+    pub fn push(&mut self, words: &[usize]) {
         debug_assert!(self.len + words.len() <= self.room);
         // SAFETY: as above.
         unsafe {
@@ -246,7 +265,7 @@ impl<'e, 's> Laid<'e, 's> {
 
     /// Lets word `at` refer to the next that is written.
     #[inline]
-    fn refer(&mut self, at: usize, tag: usize) {
+    pub fn refer(&mut self, at: usize, tag: usize) {
         // SAFETY: `at` is one of the words, and no word is written down twice.
         unsafe {
             *self.words.add(at) = self.words.add(self.len) as usize | tag;
@@ -257,7 +276,7 @@ impl<'e, 's> Laid<'e, 's> {
 
     /// Makes room for `count` words, where the limit allows them.
     #[inline]
-    fn make_room(&mut self, count: usize) -> Option<()> {
+    pub fn make_room(&mut self, count: usize) -> Option<()> {
         let words = self.len + count;
         if words * WORD + self.outside > self.most {
             return None;
@@ -283,100 +302,6 @@ impl<'e, 's> Laid<'e, 's> {
         }
         (self.words, self.pointers, self.room) = (to, pointers_to, room);
         self.grown = (grown, pointers);
-        Some(())
-    }
-
-    /// A binary that begins and ends on a byte; nothing else that is left can be laid out.
-    ///
-    /// # Safety
-    /// `term` is boxed and alive, and `source` is where.
-    #[inline(never)]
-    unsafe fn binary(&mut self, at: usize, term: usize, source: *const usize) -> Option<()> {
-        // SAFETY: the trial at load showed which words these headers are followed by. The bytes
-        // stay to the end of the call of the NIF.
-        unsafe {
-            let (size, small) = self.binary_size(source)?;
-            if size > LARGEST_BINARY {
-                return None;
-            }
-            let term = std::mem::transmute::<usize, ErlNifTerm>(term);
-            let mut binary = MaybeUninit::uninit();
-            if enif_inspect_binary(self.env.as_c_arg(), term, binary.as_mut_ptr()) == 0 {
-                return None;
-            }
-            let binary = binary.assume_init();
-            let bytes = std::slice::from_raw_parts(binary.data, binary.size);
-            if bytes.len() <= SMALL_BINARY {
-                self.small(at, small, bytes)
-            } else {
-                self.large(at, bytes)
-            }
-        }
-    }
-
-    /// Whole bytes of a bitstring, and the kind of small ones.
-    ///
-    /// # Safety
-    /// `source` is where a boxed term begins that is alive.
-    unsafe fn binary_size(&self, source: *const usize) -> Option<(usize, usize)> {
-        // SAFETY: a word is read where the header is that of a bitstring, which has that many.
-        unsafe {
-            let header = *source;
-            let (bytes, small) = match self.layout.binaries {
-                Binaries::Parts { part, whole, small }
-                    if header == part || header == whole || kind(header) == small =>
-                {
-                    (*source.add(1), small)
-                }
-                Binaries::Ranges { small, .. } if kind(header) == small => {
-                    (*source.add(1) / 8, small)
-                }
-                Binaries::Ranges { range, small } if header == range => {
-                    ((*source.add(3)).wrapping_sub(*source.add(2)) / 8, small)
-                }
-                _ => return None,
-            };
-            Some((bytes, small))
-        }
-    }
-
-    fn small(&mut self, at: usize, kind: usize, bytes: &[u8]) -> Option<()> {
-        let data = bytes.len().div_ceil(WORD);
-        self.make_room(2 + data)?;
-        self.refer(at, 2);
-        let units = match self.layout.binaries {
-            Binaries::Ranges { .. } => 8,
-            _ => 1,
-        };
-        self.push(&[(1 + data) << 6 | kind << 2, bytes.len() * units]);
-        for chunk in bytes.chunks(WORD) {
-            let mut word = [0; WORD];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.push(&[usize::from_ne_bytes(word)]);
-        }
-        Some(())
-    }
-
-    /// The words of a binary whose payload lies elsewhere, as the trial saw them. The word that
-    /// chains what a heap refers to is 0: this is no heap, and a copy gets its own.
-    fn large(&mut self, at: usize, bytes: &[u8]) -> Option<()> {
-        self.outside += bytes.len() + WORD + if self.outside == 0 { WORD } else { 0 };
-        self.make_room(8)?;
-        let payload = Payload::copy_of(bytes)?;
-        let (data, reference) = (payload.data as usize, payload.reference as usize);
-        self.payloads.push(payload);
-        self.refer(at, 2);
-        match self.layout.binaries {
-            Binaries::Parts { whole, .. } => {
-                self.push(&[whole, bytes.len(), 0, reference, data, 0]);
-            }
-            Binaries::Ranges { range, .. } => {
-                self.push(&[range, data, 0, bytes.len() * 8, 0]);
-                self.refer(self.len - 1, 2);
-                self.push(&[self.layout.range_reference, reference, 0]);
-            }
-            Binaries::Unknown => return None,
-        }
         Some(())
     }
 }

@@ -20,6 +20,8 @@ const TRIAL_BYTES: usize = 100;
 /// The words of terms, as the VM writes them.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
+    /// The six low bits of an atom, and of nothing else.
+    pub atom: usize,
     /// The header of a float.
     pub float: usize,
     /// The kinds of floats and bignums, one bit each.
@@ -70,7 +72,16 @@ unsafe fn trial(env: *mut ErlNifEnv, other: *mut ErlNifEnv, read: terms::Layout)
         let (float, reference) = (enif_make_double(env, 1.5), enif_make_ref(env));
         let reference_kind = kind(word(reference, 0));
         let empty = [env, other].map(|env| enif_make_tuple_from_array(env, std::ptr::null(), 0));
-        let fits = word(float, 1) == 1.5f64.to_bits() as usize
+        let atoms = [c"ok", c"error"].map(|name| bits(enif_make_atom(env, name.as_ptr())) & 0x3F);
+        let others = [
+            enif_make_list_from_array(env, std::ptr::null(), 0),
+            enif_make_uint64(env, 0),
+            enif_make_uint64(env, 3),
+        ];
+        let fits = atoms[0] == atoms[1]
+            && atoms[0] & 3 == 3
+            && others.iter().all(|other| bits(*other) & 0x3F != atoms[0])
+            && word(float, 1) == 1.5f64.to_bits() as usize
             && word(reference, 1) & PLAIN_REFERENCE == PLAIN_REFERENCE
             && kind(word(float, 0)) != reference_kind
             && bits(empty[0]) & 3 == 2
@@ -80,6 +91,7 @@ unsafe fn trial(env: *mut ErlNifEnv, other: *mut ErlNifEnv, read: terms::Layout)
             return None;
         }
         let mut layout = Layout {
+            atom: atoms[0],
             float: word(float, 0),
             numbers: read.plain & !(1 << reference_kind),
             reference: reference_kind,

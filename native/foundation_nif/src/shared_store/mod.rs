@@ -207,6 +207,10 @@ fn shared_store_new<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> 
     };
     let (owner, heir): (Option<LocalPid>, Option<LocalPid>) =
         (args[1].decode()?, args[2].decode()?);
+    if name.is_some() && owner.is_none() {
+        // Nothing would ever end it.
+        return Err(rustler::Error::BadArg);
+    }
     let (entries, bytes, ttl, compress_above): (u64, u64, u64, u64) = args[3].decode()?;
     let config = Config {
         limits: Limits { entries, bytes },

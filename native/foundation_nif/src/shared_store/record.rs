@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use foundation_core::measure::{self, Outcome, Size};
 use foundation_core::memory::{self, Owner};
+use foundation_core::shared_store::shapes::Shapes;
 use foundation_core::shared_store::{Entry, Key};
 use foundation_core::shared_term::{Arena, Held};
 use rustler::sys::*;
@@ -62,8 +63,8 @@ unsafe impl Sync for Record {}
 
 impl Record {
     /// A record of a key and a value of any kind that fits into a block.
-    pub fn small(env: Env, key: Term, value: Term) -> Option<Record> {
-        let image = Image::build(env, key.as_c_arg(), value.as_c_arg(), BLOCK_BYTES)?;
+    pub fn small(env: Env, shapes: &Shapes, key: Term, value: Term) -> Option<Record> {
+        let image = Image::build(env, shapes, key.as_c_arg(), value.as_c_arg(), BLOCK_BYTES)?;
         memory::enter(Owner::SharedStores, image.bytes());
         // The block is aligned to words, so the lowest bit is free.
         let pointer: NonNull<u64> = image.into_raw();

@@ -55,7 +55,7 @@ pub fn record<'a>(
     if most != u64::MAX && is_above(env, value, most) {
         return Err(atoms::pack().encode(env));
     }
-    Record::small(env, key, value)
+    Record::small(env, handle.store.shapes(), key, value)
         .or_else(|| Record::measured(env, key, value))
         .ok_or_else(|| atoms::dirty().encode(env))
 }
