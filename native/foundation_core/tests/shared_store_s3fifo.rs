@@ -214,6 +214,21 @@ proptest! {
 }
 
 #[test]
+fn ghosts_stay_while_their_table_grows_and_shrinks() {
+    let hash = |number: u32| number.wrapping_mul(0x9e37_79b1);
+    let mut ghosts = Ghosts::default();
+    (0..1000).for_each(|n| ghosts.remember(hash(n), 1000));
+    // From 200 buckets to 500, and back to 240.
+    (1000..1300).for_each(|n| ghosts.remember(hash(n), 8000));
+    let kept = (0..100).filter(|n| ghosts.take(hash(*n), 8000)).count();
+    // The oldest are the first to go from a full bucket.
+    assert!(kept > 60, "{kept}");
+    (0..500).for_each(|_| ghosts.shrink(1200));
+    let kept = (100..1300).filter(|n| ghosts.take(hash(*n), 1200)).count();
+    assert!(kept > 1000, "{kept}");
+}
+
+#[test]
 fn a_call_looks_at_no_more_than_128_slots() {
     let mut order = S3Fifo::new();
     let reads: Vec<_> = (0..10_000).map(|_| AtomicU8::new(3)).collect();

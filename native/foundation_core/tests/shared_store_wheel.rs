@@ -304,5 +304,6 @@ fn few_slots_of_many_take_little_memory() {
     wheel.remove(3_000_000);
     assert!(wheel.bytes() < 200_000 * 18, "{}", wheel.bytes());
     while wheel.due(START + DAY, &mut u32::MAX.clone()).is_some() {}
-    assert!(wheel.bytes() < 64 * 1024, "{}", wheel.bytes());
+    // Part of the directories.
+    assert!(wheel.bytes() < 128 * 1024, "{}", wheel.bytes());
 }
