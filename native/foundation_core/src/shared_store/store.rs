@@ -17,7 +17,7 @@ use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, RwLock};
 const BATCH: usize = 32;
 
 /// Steps that one hold of a lock makes to find expired entries.
-const WORK: u32 = 128;
+const WORK: u32 = 256;
 
 /// A shard and what is known of it without its lock.
 struct Cell<E> {
