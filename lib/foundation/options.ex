@@ -189,6 +189,7 @@ defmodule Foundation.Options do
   defp expected(:keyword), do: "a keyword list"
   defp expected({:integer, min, max}), do: "an integer from #{min} to #{max}"
   defp expected({:float, min, max}), do: "a number from #{min} to #{max}"
+  defp expected({:in, [value]}), do: "`#{inspect(value)}`"
   defp expected({:in, values}), do: "one of " <> Enum.map_join(values, ", ", &"`#{inspect(&1)}`")
   defp expected({:fun, arity}), do: "a function of arity #{arity}"
   defp expected({:list, type}), do: "a list, each #{expected(type)}"

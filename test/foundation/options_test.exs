@@ -20,8 +20,7 @@ defmodule Foundation.OptionsTest do
     {{:list, :atom}, [[], [:a, nil]], [:a, ["a"], [:a | :b], [:a, 1]], "a list, each an atom"},
     {{:list, {:in, [1, 2]}}, [[1, 2, 1]], [[3]], "a list, each one of `1`, `2`"},
     {{:or, [:pid, :atom]}, [:a], ["a", 1], "a pid or an atom"},
-    {{:or, [{:in, [:all]}, :pos_integer]}, [:all, 1], [:some, 0],
-     "one of `:all` or a positive integer"}
+    {{:or, [{:in, [:all]}, :pos_integer]}, [:all, 1], [:some, 0], "`:all` or a positive integer"}
   ]
 
   for {type, good, bad, expected} <- @types do
