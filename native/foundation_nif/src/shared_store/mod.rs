@@ -51,7 +51,9 @@ pub struct Handle {
 /// Whose life the store's depends on.
 struct Ownership {
     owner: Option<(LocalPid, Monitor)>,
-    heir: Option<LocalPid>,
+    /// Watched from the start: `down`, in which it may become the owner, cannot begin to. Without a
+    /// monitor it is the owner, whose monitor that is now.
+    heir: Option<(LocalPid, Option<Monitor>)>,
 }
 
 #[rustler::resource_impl]
@@ -67,17 +69,29 @@ impl Resource for Handle {
     fn down<'a>(&'a self, env: Env<'a>, pid: LocalPid, monitor: Monitor) {
         let heir = {
             let mut ownership = self.owner.lock();
+            if ownership.heir.is_some_and(|heir| heir.1 == Some(monitor)) {
+                ownership.heir = None;
+                return;
+            }
             match ownership.owner {
-                Some((_, known)) if known == monitor => ownership.owner = None,
+                Some((_, known)) if known == monitor => ownership.inherit(),
                 // It is somebody else's by now.
                 _ => return,
             }
-            ownership.heir
         };
-        match heir.filter(|heir| *heir != pid) {
-            Some(heir) if self.inherit(env, heir, pid) => (),
-            _ => self.close(env),
+        match heir {
+            Some(heir) => self.tell_heir(env, heir, pid),
+            None => self.close(env),
         }
+    }
+}
+
+impl Ownership {
+    /// Makes a living heir the owner.
+    fn inherit(&mut self) -> Option<LocalPid> {
+        let heir = self.heir.as_mut();
+        self.owner = heir.and_then(|heir| Some((heir.0, heir.1.take()?)));
+        self.owner.map(|owner| owner.0)
     }
 }
 
@@ -102,17 +116,21 @@ impl Handle {
         true
     }
 
-    /// As [`Self::own`], after the death of the owner; the heir is told.
-    fn inherit(&self, env: Env, heir: LocalPid, from: LocalPid) -> bool {
+    /// Sets who is to become the owner; nobody, where that process is not alive.
+    fn set_heir(&self, env: Env, resource: &ResourceArc<Handle>, heir: Option<LocalPid>) {
+        let mut ownership = self.owner.lock();
+        let watched = heir.and_then(|pid| Some((pid, Some(env.monitor(resource, &pid)?))));
+        let before = std::mem::replace(&mut ownership.heir, watched);
+        if let Some(monitor) = before.and_then(|before| before.1) {
+            env.demonitor(resource, &monitor);
+        }
+    }
+
+    fn tell_heir(&self, env: Env, heir: LocalPid, from: LocalPid) {
         // Only named stores have heirs.
-        let Some(resource) = self.name.and_then(names::find) else {
-            return false;
-        };
-        let owned = self.own(env, &resource, heir);
-        if owned {
+        if let Some(resource) = self.name.and_then(names::find) {
             tell(env, &resource, heir, from);
         }
-        owned
     }
 
     /// When an entry that is put now ends; `None` for what is no ttl.
@@ -220,7 +238,7 @@ fn shared_store_new<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> 
     if let Some(living) = name.and_then(names::find) {
         return Ok(take_over(env, &living, config, owner, heir));
     }
-    let handle = make(name, config, heir);
+    let handle = make(name, config);
     if let Some(name) = name
         && let Some(living) = names::add(name, &handle)
     {
@@ -231,10 +249,11 @@ fn shared_store_new<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> 
     {
         handle.close(env);
     }
+    handle.set_heir(env, &handle, heir);
     Ok(handle.encode(env))
 }
 
-fn make(name: Option<usize>, config: Config, heir: Option<LocalPid>) -> ResourceArc<Handle> {
+fn make(name: Option<usize>, config: Config) -> ResourceArc<Handle> {
     let id = IDS.fetch_add(1, Ordering::Relaxed);
     let own = size_of::<Handle>() as u64;
     let store = Store::new(config.limits, janitor::now, &STORES);
@@ -245,7 +264,10 @@ fn make(name: Option<usize>, config: Config, heir: Option<LocalPid>) -> Resource
         id,
         salt: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id) as u32,
         name,
-        owner: Mutex::new(Ownership { owner: None, heir }),
+        owner: Mutex::new(Ownership {
+            owner: None,
+            heir: None,
+        }),
         _charge: Charge::new(Owner::SharedStores, own),
     })
 }
@@ -260,11 +282,12 @@ fn take_over<'a>(
 ) -> Term<'a> {
     let inherited = {
         let ownership = living.owner.lock();
-        ownership.heir.is_some() && ownership.owner.map(|owner| owner.0) == ownership.heir
+        let heir = ownership.heir.map(|heir| heir.0);
+        heir.is_some() && ownership.owner.map(|owner| owner.0) == heir
     };
     match owner {
         Some(owner) if inherited && living.config == config && living.own(env, living, owner) => {
-            living.owner.lock().heir = heir;
+            living.set_heir(env, living, heir);
             living.encode(env)
         }
         _ => taken(env, living),
@@ -301,7 +324,8 @@ fn shared_store_about<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>
         let ownership = resource.owner.lock();
         let owner = ownership.owner.map(|owner| owner.0);
         let name = resource.name.map(|name| names::atom(env, name));
-        (resource.id, name, owner, ownership.heir).encode(env)
+        let heir = ownership.heir.map(|heir| heir.0);
+        (resource.id, name, owner, heir).encode(env)
     })
 }
 
