@@ -186,7 +186,8 @@ fn scan<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     })
 }
 
-/// What the iteration gives of an entry: nothing where the path leads nowhere.
+/// What the iteration gives of an entry: nothing where the path leads nowhere, `{key}` where the value
+/// is to be fetched singly, which no pair of a key and a value looks like.
 fn item<'a>(
     env: Env<'a>,
     found: Found<Record>,
@@ -208,7 +209,7 @@ fn item<'a>(
             return Some(key);
         }
         let Some(value) = value else {
-            return Some((atoms::large(), key).encode(env));
+            return Some(make_tuple(env, &[key]));
         };
         let part = if atoms::entries() == what {
             Some(value)
