@@ -19,7 +19,10 @@ defmodule Foundation.Application do
       # Frees what expires: before whatever makes shared terms.
       Foundation.Janitor,
       # Messages: what waits for room in a receiver's queue.
-      Foundation.BEAM.Messages.BufferSupervisor
+      Foundation.BEAM.Messages.BufferSupervisor,
+      # SharedStore: who computes what, and what stores have lost.
+      Foundation.BEAM.SharedStore.Coordinator.partitions(),
+      Foundation.BEAM.SharedStore.Reporter
     ]
   end
 end

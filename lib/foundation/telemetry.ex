@@ -13,6 +13,11 @@ defmodule Foundation.Telemetry do
   |---|---|---|---|
   | `[:foundation, :messages, :expired]` | `%{count: n}` | `%{destination: d, reason: r}` | `n` messages outlived their `ttl` before they were delivered or read |
   | `[:foundation, :messages, :refused]` | `%{count: n}` | `%{destination: d, reason: r}` | `n` messages were dropped by flow control |
+  | `[:foundation, :shared_store, :expired]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries of a store have been freed at the end of their ttl |
+  | `[:foundation, :shared_store, :evicted]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries have made room for others in a store with limits |
+
+  The events of stores come once a second at most, for each store that has lost entries since; `store`
+  is `nil` for one without a name, `id` is that of `Foundation.BEAM.SharedStore.info/1`.
 
   `destination` is what the message was sent to, `nil` where that is not known. `reason` of `:expired`
   is `:expired`; of `:refused` it is
