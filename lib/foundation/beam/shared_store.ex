@@ -51,7 +51,8 @@ defmodule Foundation.BEAM.SharedStore do
 
   ## Expiry
 
-  An entry past its ttl is never returned or met by `stream/2`. Its memory is freed soon after, in steps on a dirty scheduler, whether or not anybody asks for it. A put without `:ttl`
+  An entry past its ttl is never returned or met by `stream/2`. Its memory is freed about a second
+  later at most, in slices of about 100 us, whether or not anybody asks for it. A put without `:ttl`
   gives the entry the store's; `update/4` and the like leave it what it had left.
 
   ## Limits
