@@ -117,10 +117,10 @@ impl Fifo {
                 self.order.remove(victim);
                 victim
             }
-            Lack::Reads => self.order.evict(|_| &unread).unwrap(),
+            Lack::Reads => self.order.evict(|_| Some(&unread)).unwrap(),
             _ => self
                 .order
-                .evict(|slot| &slots[slot as usize].reads)
+                .evict(|slot| Some(&slots[slot as usize].reads))
                 .unwrap(),
         };
         let last = self.slots.len() as u32 - 1;

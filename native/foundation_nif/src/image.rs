@@ -15,6 +15,7 @@ use rustler::Env;
 use rustler::sys::*;
 
 use crate::terms::{bits, is_immediate, word};
+use foundation_core::shared_store::Meta;
 use foundation_core::shared_store::shapes::Shapes;
 use lay::{Laid, Space};
 
@@ -23,11 +24,14 @@ const WORD: u64 = size_of::<u64>() as u64;
 /// No block is larger, whatever the caller allows: places in it are counted in 32 bits.
 const LARGEST: u64 = 1 << 30;
 
-/// The words in front of what the terms refer to: [`Front`], the key, and the value.
-const FRONT: usize = 0;
-const KEY: usize = 1;
-const VALUE: usize = 2;
-const FIRST: usize = 3;
+/// The words in front of what the terms refer to: what the store knows of the entry ([`Meta`], two
+/// words), [`Front`], the key, and the value.
+const META: usize = 0;
+const FRONT: usize = 2;
+const KEY: usize = 3;
+const VALUE: usize = 4;
+
+const _: () = assert!(size_of::<Meta>() == FRONT * size_of::<u64>() && align_of::<Meta>() <= 8);
 
 /// What the block's first word says.
 #[derive(Clone, Copy)]
@@ -80,7 +84,7 @@ impl Image {
         most: u64,
     ) -> Option<Image> {
         let layout = layout::layout()?;
-        let front = [0, bits(key), bits(value)];
+        let front = [0, 0, 0, bits(key), bits(value)];
         let mut space = Space::new();
         let laid = Laid::out(
             env,
@@ -98,6 +102,7 @@ impl Image {
             let block = NonNull::new(alloc(memory(words)).cast::<u64>())?;
             let start = block.as_ptr();
             laid.copy_to(start.cast());
+            start.add(META).cast::<Meta>().write(Meta::new());
             *start.add(FRONT) = Front::new(words, payloads).0;
             if payloads > 0 {
                 let mut at = start.add(laid.len);
@@ -218,9 +223,9 @@ impl Drop for Image {
 /// The memory of a block.
 ///
 /// # Safety
-/// `words` is that of a block: from [`FIRST`] to what [`LARGEST`] allows.
+/// `words` is that of a block: from [`lay::FRONT`] to what [`LARGEST`] allows.
 unsafe fn memory(words: usize) -> Memory {
-    let bytes = words.max(FIRST) * size_of::<u64>();
+    let bytes = words.max(lay::FRONT) * size_of::<u64>();
     // SAFETY: the size is far from overflow, and the alignment is a power of two.
     unsafe { Memory::from_size_align_unchecked(bytes, align_of::<u64>()) }
 }

@@ -7,6 +7,7 @@
 
 pub mod chunked;
 pub mod links;
+mod meta;
 pub mod s3fifo;
 pub mod shapes;
 mod shard;
@@ -16,6 +17,7 @@ mod table;
 pub mod wheel;
 
 use crate::reaper::Millis;
+pub use meta::Meta;
 pub use store::Store;
 pub use stores::Stores;
 
@@ -26,10 +28,30 @@ const MOST_SHARDS: usize = 64;
 const ENTRIES_PER_SHARD: u64 = 256;
 const BYTES_PER_SHARD: u64 = 1 << 20;
 
-/// What a store keeps: key and value.
+/// What a store keeps: key and value. The table keeps entries as they are, so they are best pointers.
 pub trait Entry: Send + Sync + 'static {
     /// Bytes that it holds, those included that it refers to.
     fn bytes(&self) -> u64;
+
+    /// What the store knows of it.
+    fn meta(&self) -> &Meta;
+
+    /// The same, for the store to write.
+    fn meta_mut(&mut self) -> &mut Meta;
+}
+
+impl<E: Entry> Entry for Box<E> {
+    fn bytes(&self) -> u64 {
+        (**self).bytes()
+    }
+
+    fn meta(&self) -> &Meta {
+        (**self).meta()
+    }
+
+    fn meta_mut(&mut self) -> &mut Meta {
+        (**self).meta_mut()
+    }
 }
 
 /// What a store may hold; [`u64::MAX`] for no limit.

@@ -20,6 +20,25 @@ const READ_ONCE: u8 = 1;
 /// the others were given a turn more, so the bound changes which of many hot slots goes.
 const LOOKS: u32 = 128;
 
+/// How often a slot was read: 0 when it is added, raised by readers up to 3, lowered here.
+pub trait Reads {
+    /// The count.
+    fn reads(&self) -> u8;
+
+    /// Sets it, beside readers who may raise it.
+    fn set_reads(&self, reads: u8);
+}
+
+impl Reads for AtomicU8 {
+    fn reads(&self) -> u8 {
+        self.load(Ordering::Relaxed)
+    }
+
+    fn set_reads(&self, reads: u8) {
+        self.store(reads, Ordering::Relaxed);
+    }
+}
+
 /// The queue that a slot is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Queue {
@@ -139,12 +158,11 @@ impl S3Fifo {
         }
     }
 
-    /// Takes out the slot to evict. `freq` tells how often a slot was read, 3 at most; the count is 0
-    /// when a slot is added, raised by readers, and lowered here.
-    pub fn evict<'a>(&mut self, freq: impl Fn(u32) -> &'a AtomicU8) -> Option<u32> {
+    /// Takes out the slot to evict. `freq` gives the reads of a slot.
+    pub fn evict<'a, R: Reads + 'a>(&mut self, freq: impl Fn(u32) -> Option<&'a R>) -> Option<u32> {
         for _ in 0..LOOKS {
             let slot = self.next()?;
-            if !self.stays(slot, freq(slot)) {
+            if !freq(slot).is_some_and(|reads| self.stays(slot, reads)) {
                 break;
             }
         }
@@ -169,15 +187,15 @@ impl S3Fifo {
     }
 
     /// Puts the slot whose turn it is at the end of the main queue, if its reads say so.
-    fn stays(&mut self, slot: u32, reads: &AtomicU8) -> bool {
-        let count = reads.load(Ordering::Relaxed);
+    fn stays(&mut self, slot: u32, reads: &impl Reads) -> bool {
+        let count = reads.reads();
         let item = self.items.get(slot);
         let left = match item.queue() {
             Some(Queue::Small) if count > READ_ONCE => 0,
             Some(Queue::Main) if count > 0 => count - 1,
             _ => return false,
         };
-        reads.store(left, Ordering::Relaxed);
+        reads.set_reads(left);
         self.take(slot);
         self.add(slot, Queue::Main, item.hash, item.weight());
         true

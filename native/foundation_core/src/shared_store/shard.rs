@@ -1,15 +1,20 @@
 //! One part of a store: what lies behind one lock.
 
-use super::Limits;
-use super::s3fifo::S3Fifo;
-use super::table::{Removed, Slot, Table};
+use super::chunked::Chunked;
+use super::links::NONE;
+use super::s3fifo::{Reads, S3Fifo};
+use super::table::{Place, Table};
 use super::wheel::Wheel;
-use super::{Condition, Entry};
+use super::{Condition, Entry, Limits};
 use crate::reaper::{Millis, NEVER};
 
 /// What is kept in a shard of a store, with what says which entry goes when.
 pub struct Shard<E> {
     table: Table<E>,
+    /// The hashes of entries that lists know, by the number they know them by. Dense: the last
+    /// number goes to the entry whose own is free. Entries without an end, in a store without
+    /// limits, are in no list and have none.
+    slots: Chunked<u32>,
     /// Ends of entries, once one has an end.
     wheel: Option<Box<Wheel>>,
     /// The order of eviction, where there are limits.
@@ -39,6 +44,7 @@ impl<E: Entry> Shard<E> {
     pub fn new(limits: &Limits) -> Self {
         Shard {
             table: Table::new(),
+            slots: Chunked::new(),
             wheel: None,
             queue: limits.any().then(|| Box::new(S3Fifo::new())),
             version: 0,
@@ -55,12 +61,12 @@ impl<E: Entry> Shard<E> {
 
     /// Bytes of the way to the entries.
     pub fn overhead(&self) -> u64 {
-        let wheel = self.wheel.as_ref().map_or(0, |wheel| wheel.bytes()) as u64;
-        let queue = self.queue.as_ref().map_or(0, |queue| queue.bytes()) as u64;
-        self.table.bytes() + wheel + queue
+        let wheel = self.wheel.as_ref().map_or(0, |wheel| wheel.bytes());
+        let queue = self.queue.as_ref().map_or(0, |queue| queue.bytes());
+        self.table.bytes() + (self.slots.bytes() + wheel + queue) as u64
     }
 
-    /// Times that slots were given back.
+    /// Times that memory of the table was given back.
     pub fn compactions(&self) -> u64 {
         self.table.compactions()
     }
@@ -78,32 +84,33 @@ impl<E: Entry> Shard<E> {
         self.table
     }
 
-    /// The live slot of a key.
+    /// The live entry of a key.
     #[inline]
     pub fn find(
         &self,
         hash: u32,
         is: impl Fn(&E) -> bool,
         now: impl FnOnce() -> Millis,
-    ) -> Option<(u32, &Slot<E>)> {
-        let at = self.table.find(hash, is)?;
-        let slot = self.table.slot(at);
-        (slot.deadline == NEVER || now() < slot.deadline).then_some((at, slot))
+    ) -> Option<(Place, &E)> {
+        let place = self.table.find(hash, is)?;
+        let entry = self.table.entry(place)?;
+        let deadline = entry.meta().deadline();
+        (deadline == NEVER || now() < deadline).then_some((place, entry))
     }
 
-    /// Counts a read of a slot where that decides anything.
+    /// Counts a read of an entry where that decides anything.
     #[inline]
-    pub fn count_read(&self, slot: &Slot<E>) {
+    pub fn count_read(&self, entry: &E) {
         if self.queue.is_some() {
-            slot.count_read();
+            entry.meta().count_read();
         }
     }
 
-    /// Calls `visit` with the live slots of one bucket; see [`Table::scan`].
-    pub fn scan(&self, from: u32, now: Millis, mut visit: impl FnMut(&Slot<E>)) -> Option<u32> {
-        self.table.scan(from, |slot| {
-            if now < slot.deadline {
-                visit(slot);
+    /// Calls `visit` with the live entries of one bucket; see [`Table::scan`].
+    pub fn scan(&self, from: u32, now: Millis, mut visit: impl FnMut(&E)) -> Option<u32> {
+        self.table.scan(from, |entry| {
+            if now < entry.meta().deadline() {
+                visit(entry);
             }
         })
     }
@@ -113,99 +120,100 @@ impl<E: Entry> Shard<E> {
         &mut self,
         hash: u32,
         is: impl Fn(&E) -> bool,
-        entry: E,
+        mut entry: E,
         (now, deadline): (Millis, Millis),
         condition: Condition,
     ) -> Written<E> {
-        let found = self.table.find(hash, is);
-        let live = found.filter(|at| now < self.table.slot(*at).deadline);
+        let place = self.table.find(hash, is);
+        let there = place.and_then(|place| self.table.entry(place));
+        let there = there.map(Entry::meta);
+        let live = there.filter(|meta| now < meta.deadline());
         let met = match condition {
             Condition::Always => true,
             Condition::Absent => live.is_none(),
-            Condition::Version(version) => {
-                live.is_some_and(|at| self.table.slot(at).version == version)
-            }
+            Condition::Version(version) => live.is_some_and(|meta| meta.version == version),
         };
         if !met {
             return Written::Refused(entry);
         }
         self.version = self.version.wrapping_add(1);
+        let meta = entry.meta_mut();
+        meta.version = self.version;
+        meta.set_deadline(deadline);
+        meta.slot = there.map_or(NONE, |meta| meta.slot);
+        if let Some(live) = live {
+            meta.set_reads(live.reads());
+            meta.count_read();
+        }
+        self.expirations += u64::from(there.is_some() && live.is_none());
+        self.list(hash, &mut entry, now, deadline);
         self.live += entry.bytes();
-        let weight = weight(&entry);
-        let Some(at) = found else {
-            let at = self.table.insert(hash, entry, deadline, self.version);
-            if let Some(queue) = &mut self.queue {
-                queue.insert(at, hash, weight);
+        match place.and_then(|place| self.table.entry_mut(place)) {
+            Some(there) => {
+                let old = std::mem::replace(there, entry);
+                self.live -= old.bytes();
+                Written::Replaced(old)
             }
-            self.plan(at, now, deadline, false);
-            return Written::Added;
-        };
-        let slot = self.table.slot_mut(at);
-        let planned = slot.deadline != NEVER;
-        let old = std::mem::replace(&mut slot.entry, entry);
-        slot.deadline = deadline;
-        slot.version = self.version;
-        if live.is_some() {
-            slot.count_read();
-        } else {
-            slot.forget_reads();
-            self.expirations += 1;
+            None => {
+                self.table.insert(hash, entry);
+                Written::Added
+            }
         }
-        if let Some(queue) = &mut self.queue {
-            queue.reweigh(at, weight);
-        }
-        self.live -= old.bytes();
-        self.plan(at, now, deadline, planned);
-        Written::Replaced(old)
     }
 
     /// Sets a new end.
-    pub fn touch(&mut self, at: u32, now: Millis, deadline: Millis) {
-        let slot = self.table.slot_mut(at);
-        let planned = slot.deadline != NEVER;
-        slot.deadline = deadline;
-        self.plan(at, now, deadline, planned);
+    pub fn touch(&mut self, hash: u32, place: Place, now: Millis, deadline: Millis) {
+        let Some(entry) = self.table.entry_mut(place) else {
+            return;
+        };
+        entry.meta_mut().set_deadline(deadline);
+        let mut slot = entry.meta().slot;
+        if slot == NONE && deadline != NEVER {
+            slot = self.slots.push(hash);
+            entry.meta_mut().slot = slot;
+        }
+        self.plan(slot, now, deadline);
     }
 
     /// Changes an entry in its place; its bytes stay as they are.
-    pub fn modify<R>(&mut self, at: u32, change: impl FnOnce(&mut E) -> R) -> R {
+    pub fn modify<R>(&mut self, place: Place, change: impl FnOnce(&mut E) -> R) -> Option<R> {
         self.version = self.version.wrapping_add(1);
-        let slot = self.table.slot_mut(at);
-        slot.version = self.version;
-        change(&mut slot.entry)
+        let entry = self.table.entry_mut(place)?;
+        entry.meta_mut().version = self.version;
+        Some(change(entry))
     }
 
-    /// Takes a slot out.
-    pub fn remove(&mut self, at: u32) -> Option<E> {
-        let planned = self.table.slot(at).deadline != NEVER;
-        if let Some(wheel) = self.wheel.as_mut().filter(|_| planned) {
-            wheel.remove(at);
+    /// Takes an entry out.
+    pub fn remove(&mut self, place: Place) -> Option<E> {
+        let entry = self.table.remove(place)?;
+        self.live -= entry.bytes();
+        let slot = entry.meta().slot;
+        if slot != NONE {
+            if let Some(wheel) = &mut self.wheel {
+                wheel.remove(slot);
+            }
+            if let Some(queue) = &mut self.queue {
+                queue.remove(slot);
+            }
+            self.free_slot(slot);
         }
-        if let Some(queue) = &mut self.queue {
-            queue.remove(at);
-        }
-        self.take_out(at)
+        Some(entry)
     }
 
     /// Takes out an entry whose end has come, if `work` suffices to find one.
     pub fn expire(&mut self, now: Millis, work: &mut u32) -> Option<E> {
-        let at = self.wheel.as_mut()?.due(now, work)?;
-        if let Some(queue) = &mut self.queue {
-            queue.remove(at);
-        }
+        let slot = self.wheel.as_mut()?.due(now, work)?;
         self.expirations += 1;
-        self.take_out(at)
+        self.remove(self.place_of(slot)?)
     }
 
     /// Takes out what can best be missed.
     pub fn evict(&mut self) -> Option<E> {
-        let table = &self.table;
-        let at = self.queue.as_mut()?.evict(|at| table.slot(at).reads())?;
-        if let Some(wheel) = &mut self.wheel {
-            wheel.remove(at);
-        }
+        let (table, slots) = (&self.table, &self.slots);
+        let meta = |slot| Some(table.entry(place_of(table, slots, slot)?)?.meta());
+        let slot = self.queue.as_mut()?.evict(meta)?;
         self.evictions += 1;
-        self.take_out(at)
+        self.remove(self.place_of(slot)?)
     }
 
     /// When to look for expired entries again.
@@ -214,41 +222,66 @@ impl<E: Entry> Shard<E> {
         wheel.and_then(|wheel| wheel.next()).unwrap_or(NEVER)
     }
 
-    /// Takes a slot out that is in no list any more.
-    fn take_out(&mut self, at: u32) -> Option<E> {
-        let Removed { entry, moved } = self.table.remove(at)?;
-        if let Some(from) = moved {
+    /// Puts an entry on the lists that it belongs to.
+    fn list(&mut self, hash: u32, entry: &mut E, now: Millis, deadline: Millis) {
+        let weight = weight(entry);
+        let slot = &mut entry.meta_mut().slot;
+        let is_new = *slot == NONE;
+        if is_new && (self.queue.is_some() || deadline != NEVER) {
+            *slot = self.slots.push(hash);
+        }
+        match &mut self.queue {
+            Some(queue) if is_new => queue.insert(*slot, hash, weight),
+            Some(queue) => queue.reweigh(*slot, weight),
+            None => (),
+        }
+        self.plan(*slot, now, deadline);
+    }
+
+    fn plan(&mut self, slot: u32, now: Millis, deadline: Millis) {
+        if deadline != NEVER {
+            let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::new(now)));
+            wheel.insert(slot, deadline);
+        } else if let Some(wheel) = &mut self.wheel
+            && slot != NONE
+        {
+            wheel.remove(slot);
+        }
+    }
+
+    fn place_of(&self, slot: u32) -> Option<Place> {
+        place_of(&self.table, &self.slots, slot)
+    }
+
+    /// Gives a number that is in no list any more to the entry that has the last one.
+    fn free_slot(&mut self, slot: u32) {
+        let last = self.slots.len() - 1;
+        if slot != last {
+            if let Some(place) = self.place_of(last)
+                && let Some(entry) = self.table.entry_mut(place)
+            {
+                entry.meta_mut().slot = slot;
+            }
             if let Some(wheel) = &mut self.wheel {
-                wheel.moved(from, at);
+                wheel.moved(last, slot);
             }
             if let Some(queue) = &mut self.queue {
-                queue.moved(from, at);
+                queue.moved(last, slot);
             }
         }
-        self.live -= entry.bytes();
-        Some(entry)
-    }
-
-    fn plan(&mut self, at: u32, now: Millis, deadline: Millis, planned: bool) {
-        if deadline == NEVER && !planned {
-            return;
-        }
-        let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::new(now)));
-        if planned {
-            wheel.remove(at);
-        }
-        if deadline != NEVER {
-            wheel.insert(at, deadline);
-        }
+        self.slots.swap_remove(slot);
     }
 }
 
-/// What an entry counts for a limit in bytes: itself, its slot and the way to it.
+/// Where the entry lies that lists know by this number.
+fn place_of<E: Entry>(table: &Table<E>, slots: &Chunked<u32>, slot: u32) -> Option<Place> {
+    table.find(*slots.get(slot)?, |entry| entry.meta().slot == slot)
+}
+
+/// What an entry counts for a limit in bytes: itself and the way to it.
 pub fn weight<E: Entry>(entry: &E) -> u64 {
-    entry.bytes() + own_weight::<E>()
+    entry.bytes() + OWN_WEIGHT
 }
 
-/// A slot, its buckets and its places in lists.
-pub const fn own_weight<E>() -> u64 {
-    size_of::<Slot<E>>() as u64 + 32
-}
+/// An entry's part of buckets, and its places in lists.
+pub const OWN_WEIGHT: u64 = 64;

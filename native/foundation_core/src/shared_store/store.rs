@@ -6,9 +6,8 @@ use crossbeam::utils::CachePadded;
 use smallvec::SmallVec;
 
 use super::shapes::Shapes;
-use super::shard::{Shard, Written, weight};
+use super::shard::{OWN_WEIGHT, Shard, Written, weight};
 use super::stores::{Remains, Stores};
-use super::table::Slot;
 use super::{Condition, Entry, Found, Key, Limits, Refusal, Stats};
 use crate::reaper::{Millis, NEVER};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, RwLock};
@@ -106,13 +105,13 @@ impl<E: Entry> Store<E> {
     ) -> Option<R> {
         let cell = self.cell(key.hash);
         let shard = cell.shard.read();
-        let Some((_, slot)) = shard.find(key.hash, &key.is, self.clock) else {
+        let Some((_, entry)) = shard.find(key.hash, &key.is, self.clock) else {
             cell.misses.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        shard.count_read(slot);
+        shard.count_read(entry);
         cell.hits.fetch_add(1, Ordering::Relaxed);
-        Some(read(found(slot)))
+        Some(read(found(entry)))
     }
 
     /// As [`Self::read`], without counting.
@@ -122,8 +121,8 @@ impl<E: Entry> Store<E> {
         read: impl FnOnce(Found<'_, E>) -> R,
     ) -> Option<R> {
         let shard = self.cell(key.hash).shard.read();
-        let (_, slot) = shard.find(key.hash, &key.is, self.clock)?;
-        Some(read(found(slot)))
+        let (_, entry) = shard.find(key.hash, &key.is, self.clock)?;
+        Some(read(found(entry)))
     }
 
     /// Puts an entry.
@@ -177,8 +176,8 @@ impl<E: Entry> Store<E> {
     pub fn take(&self, key: &Key<impl Fn(&E) -> bool>) -> Option<E> {
         let cell = self.cell(key.hash);
         let mut shard = cell.shard.write();
-        let (at, _) = shard.find(key.hash, &key.is, self.clock)?;
-        let entry = shard.remove(at)?;
+        let (place, _) = shard.find(key.hash, &key.is, self.clock)?;
+        let entry = shard.remove(place)?;
         self.uncount(cell, &shard, &entry);
         Some(entry)
     }
@@ -188,10 +187,10 @@ impl<E: Entry> Store<E> {
         let cell = self.cell(key.hash);
         let now = (self.clock)();
         let mut shard = cell.shard.write();
-        let Some((at, _)) = shard.find(key.hash, &key.is, || now) else {
+        let Some((place, _)) = shard.find(key.hash, &key.is, || now) else {
             return false;
         };
-        shard.touch(at, now, deadline);
+        shard.touch(key.hash, place, now, deadline);
         cell.note(&shard, deadline);
         true
     }
@@ -203,9 +202,9 @@ impl<E: Entry> Store<E> {
         change: impl FnOnce(&mut E) -> R,
     ) -> Option<R> {
         let mut shard = self.cell(key.hash).shard.write();
-        let (at, slot) = shard.find(key.hash, &key.is, self.clock)?;
-        shard.count_read(slot);
-        Some(shard.modify(at, change))
+        let (place, entry) = shard.find(key.hash, &key.is, self.clock)?;
+        shard.count_read(entry);
+        shard.modify(place, change)
     }
 
     /// Entries, those included whose end has come and that are not freed yet.
@@ -233,7 +232,7 @@ impl<E: Entry> Store<E> {
         let (mut at, mut from) = ((cursor >> 32) as usize, cursor as u32);
         while let Some(cell) = self.cells.get(at) {
             let shard = cell.shard.read();
-            while let Some(next) = shard.scan(from, now, |slot| visit(found(slot))) {
+            while let Some(next) = shard.scan(from, now, |entry| visit(found(entry))) {
                 from = next;
                 if enough() {
                     return Some((at as u64) << 32 | u64::from(from));
@@ -372,7 +371,7 @@ impl<E: Entry> Store<E> {
 
     /// Adds to the totals; wrapped for what is taken.
     fn count(&self, entries: u64, bytes: u64) {
-        let weight = bytes.wrapping_add(entries.wrapping_mul(super::shard::own_weight::<E>()));
+        let weight = bytes.wrapping_add(entries.wrapping_mul(OWN_WEIGHT));
         self.totals.entries.fetch_add(entries, Ordering::Relaxed);
         self.totals.bytes.fetch_add(weight, Ordering::Relaxed);
     }
@@ -418,10 +417,11 @@ impl<E: Entry> Cell<E> {
 }
 
 #[inline]
-fn found<E>(slot: &Slot<E>) -> Found<'_, E> {
+fn found<E: Entry>(entry: &E) -> Found<'_, E> {
+    let meta = entry.meta();
     Found {
-        entry: &slot.entry,
-        version: slot.version,
-        deadline: slot.deadline,
+        entry,
+        version: meta.version,
+        deadline: meta.deadline(),
     }
 }

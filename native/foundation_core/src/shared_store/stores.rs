@@ -8,8 +8,8 @@ use super::{Entry, Store};
 use crate::reaper::{NEVER, Next};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Queue, constructor};
 
-/// Entries freed between two looks at the clock.
-const BATCH: usize = 64;
+/// Buckets freed between two looks at the clock.
+const BATCH: usize = 16;
 
 /// The entries of a shard that was cleared.
 pub struct Remains<E: Entry> {
@@ -30,11 +30,18 @@ impl<E: Entry> Remains<E> {
     /// Frees some; whether there are more.
     fn free(&mut self) -> bool {
         let mut freed = 0;
-        for entry in (0..BATCH).map_while(|_| self.table.pop()) {
-            freed += entry.bytes();
+        let mut more = true;
+        for _ in 0..BATCH {
+            match self.table.drain() {
+                Some(entries) => freed += entries.map(|entry| entry.bytes()).sum::<u64>(),
+                None => {
+                    more = false;
+                    break;
+                }
+            }
         }
         self.dead.fetch_sub(freed, Ordering::Relaxed);
-        !self.table.is_empty()
+        more
     }
 }
 

@@ -1,98 +1,90 @@
-//! What a shard's entries lie in: slots in a dense slab, found through a hash table that grows and
-//! shrinks by one bucket at a time (linear hashing), so that no call pays for all of it.
+//! What a shard's entries lie in: buckets of a cache line, that grow and shrink in number by one at a
+//! time (linear hashing), so that no call pays for all of them.
 //!
-//! A slot that is removed is filled by the last one. Whoever else knows slots by their index is
-//! told which one moved ([`Removed::moved`]).
+//! A bucket has the hashes of its entries beside pointers to them, so a look costs one line here and
+//! then the entry itself. What a bucket has no place for lies in a chain of others behind it.
 
-use crate::sync::{AtomicU8, Ordering};
+use smallvec::SmallVec;
 
 use super::chunked::Chunked;
 use super::links::NONE;
-use crate::reaper::Millis;
 
-/// Buckets for each slot: chains stay short, at four bytes a bucket.
-const BUCKETS_PER_SLOT: usize = 2;
+/// Entries of a bucket: five hashes, five pointers and a link fill 64 bytes.
+const PLACES: usize = 5;
 
-/// Reads of a slot are counted up to here.
-const MOST_READS: u8 = 3;
+/// Entries for which there is one bucket: one bucket in twelve has others behind it.
+const LOAD: usize = 3;
 
-/// One entry and what the store knows of it.
-pub struct Slot<E> {
-    /// The entry.
-    pub entry: E,
-    /// When it ends.
-    pub deadline: Millis,
-    /// Which write of the shard it is of.
-    pub version: u32,
-    hash: u32,
+#[repr(align(64))]
+struct Bucket<E> {
+    hashes: [u32; PLACES],
+    /// The bucket behind this one, among those that are spilled to.
     next: u32,
-    reads: AtomicU8,
+    /// Those that are there come first.
+    entries: [Option<E>; PLACES],
 }
 
-impl<E> Slot<E> {
-    /// Counts a read, for whoever chooses what to evict.
-    #[inline]
-    pub fn count_read(&self) {
-        // Two at once may count as one: it is a hint.
-        let reads = self.reads.load(Ordering::Relaxed);
-        if reads < MOST_READS {
-            self.reads.store(reads + 1, Ordering::Relaxed);
+impl<E> Bucket<E> {
+    fn new() -> Self {
+        Bucket {
+            hashes: [0; PLACES],
+            next: NONE,
+            entries: [const { None }; PLACES],
         }
     }
 
-    /// Forgets its reads: it holds another entry now.
-    pub fn forget_reads(&self) {
-        self.reads.store(0, Ordering::Relaxed);
-    }
-
-    /// Reads counted, at most three.
-    pub fn reads(&self) -> &AtomicU8 {
-        &self.reads
+    fn len(&self) -> usize {
+        self.entries
+            .iter()
+            .take_while(|entry| entry.is_some())
+            .count()
     }
 }
 
-/// A slot that was taken out.
-pub struct Removed<E> {
-    /// What it held.
-    pub entry: E,
-    /// The index whose slot lies where the removed one was, if another one was the last.
-    pub moved: Option<u32>,
+/// Where an entry lies, until the table changes.
+#[derive(Clone, Copy)]
+pub struct Place {
+    link: Link,
+    at: usize,
 }
 
-/// The slots and the way to them.
+/// A bucket, or one behind one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Home(u32),
+    Spill(u32),
+}
+
+/// Entries by their hashes.
 pub struct Table<E> {
-    slots: Chunked<Slot<E>>,
-    /// The first slot of each bucket's chain.
-    buckets: Vec<u32>,
+    buckets: Chunked<Bucket<E>>,
+    spills: Chunked<Bucket<E>>,
+    len: usize,
     compactions: u64,
 }
 
 impl<E> Table<E> {
-    /// No slots.
+    /// No entries.
     pub fn new() -> Self {
         Table {
-            slots: Chunked::new(),
-            buckets: Vec::new(),
+            buckets: Chunked::new(),
+            spills: Chunked::new(),
+            len: 0,
             compactions: 0,
         }
     }
 
-    /// How many slots there are.
+    /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.slots.len() as usize
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len
     }
 
     /// Bytes taken, without what entries hold.
     pub fn bytes(&self) -> u64 {
-        (self.slots.bytes() + self.buckets.capacity() * size_of::<u32>()) as u64
+        (self.buckets.bytes() + self.spills.bytes()) as u64
     }
 
-    /// Times that the memory of slots was given back.
+    /// Times that memory of buckets was given back.
     pub fn compactions(&self) -> u64 {
         self.compactions
     }
@@ -102,92 +94,97 @@ impl<E> Table<E> {
         self.compactions = other.compactions;
     }
 
-    /// A slot.
+    /// The entry of this hash that is the one meant.
     #[inline]
-    pub fn slot(&self, at: u32) -> &Slot<E> {
-        &self.slots[at]
-    }
-
-    /// A slot, to be changed.
-    #[inline]
-    pub fn slot_mut(&mut self, at: u32) -> &mut Slot<E> {
-        &mut self.slots[at]
-    }
-
-    /// The slot of this hash whose entry is the one meant.
-    #[inline]
-    pub fn find(&self, hash: u32, is: impl Fn(&E) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u32, is: impl Fn(&E) -> bool) -> Option<Place> {
         if self.buckets.is_empty() {
             return None;
         }
-        let mut at = self.buckets[bucket_of(hash, self.buckets.len())];
-        while at != NONE {
-            let slot = &self.slots[at];
-            if slot.hash == hash && is(&slot.entry) {
-                return Some(at);
+        let mut link = Link::Home(bucket_of(hash, self.buckets.len()));
+        loop {
+            let bucket = self.bucket(link);
+            for at in 0..PLACES {
+                if bucket.hashes[at] == hash
+                    && let Some(entry) = &bucket.entries[at]
+                    && is(entry)
+                {
+                    return Some(Place { link, at });
+                }
             }
-            at = slot.next;
+            if bucket.next == NONE {
+                return None;
+            }
+            link = Link::Spill(bucket.next);
         }
-        None
     }
 
-    /// Adds a slot for an entry that is in none.
-    pub fn insert(&mut self, hash: u32, entry: E, deadline: Millis, version: u32) -> u32 {
+    /// The entry at a place.
+    #[inline]
+    pub fn entry(&self, place: Place) -> Option<&E> {
+        self.bucket(place.link).entries[place.at].as_ref()
+    }
+
+    /// The entry at a place, to be changed or replaced by another of the same key.
+    #[inline]
+    pub fn entry_mut(&mut self, place: Place) -> Option<&mut E> {
+        self.bucket_mut(place.link).entries[place.at].as_mut()
+    }
+
+    /// Adds an entry that is not there.
+    pub fn insert(&mut self, hash: u32, entry: E) {
         self.grow();
-        let bucket = bucket_of(hash, self.buckets.len());
-        let at = self.slots.push(Slot {
-            entry,
-            deadline,
-            version,
-            hash,
-            next: self.buckets[bucket],
-            reads: AtomicU8::new(0),
-        });
-        self.buckets[bucket] = at;
-        at
+        self.len += 1;
+        self.add(bucket_of(hash, self.buckets.len()), hash, entry);
     }
 
-    /// Takes a slot out.
-    pub fn remove(&mut self, at: u32) -> Option<Removed<E>> {
-        let next = self.slots[at].next;
-        self.point(at, next);
-        let last = self.slots.len() - 1;
-        if at != last {
-            self.point(last, at);
+    /// Takes the entry at a place out.
+    pub fn remove(&mut self, place: Place) -> Option<E> {
+        let hash = self.bucket(place.link).hashes[place.at];
+        let home = bucket_of(hash, self.buckets.len());
+        let (last_hash, last, at) = self.take_last(home)?;
+        self.len -= 1;
+        let removed = if at.link == place.link && at.at == place.at {
+            last
+        } else {
+            let bucket = self.bucket_mut(place.link);
+            bucket.hashes[place.at] = last_hash;
+            bucket.entries[place.at].replace(last)?
+        };
+        if let Link::Spill(spill) = at.link
+            && at.at == 0
+        {
+            self.give_back(spill);
         }
-        let before = self.slots.bytes();
-        let removed = self.slots.swap_remove(at)?;
-        self.compactions += u64::from(self.slots.bytes() < before);
         self.shrink();
-        Some(Removed {
-            entry: removed.entry,
-            moved: (at != last).then_some(last),
-        })
+        Some(removed)
     }
 
-    /// Takes the last slot out, without keeping the way to the others: for a table that ends.
-    pub fn pop(&mut self) -> Option<E> {
-        self.buckets = Vec::new();
-        self.slots.pop().map(|slot| slot.entry)
+    /// Takes the entries of one bucket, without keeping the way to the others: for a table that ends.
+    pub fn drain(&mut self) -> Option<impl Iterator<Item = E>> {
+        let bucket = self.spills.pop().or_else(|| self.buckets.pop())?;
+        Some(bucket.entries.into_iter().flatten())
     }
 
-    /// Calls `visit` with the slots of the bucket in which `from` lies that are not before it, and
+    /// Calls `visit` with the entries of the bucket in which `from` lies that are not before it, and
     /// gives where to go on. Positions are hashes read from their lowest bit: in this order a bucket
-    /// that is split or joined meanwhile stays in one piece, so every slot that stays is met once.
-    pub fn scan(&self, from: u32, mut visit: impl FnMut(&Slot<E>)) -> Option<u32> {
+    /// that is split or joined meanwhile stays in one piece, so every entry that stays is met once.
+    pub fn scan(&self, from: u32, mut visit: impl FnMut(&E)) -> Option<u32> {
         if self.buckets.is_empty() {
             return None;
         }
-        let bucket = bucket_of(from.reverse_bits(), self.buckets.len());
-        let mut at = self.buckets[bucket];
-        while at != NONE {
-            let slot = &self.slots[at];
-            if slot.hash.reverse_bits() >= from {
-                visit(slot);
+        let home = bucket_of(from.reverse_bits(), self.buckets.len());
+        let mut bucket = self.bucket(Link::Home(home));
+        loop {
+            let entries = bucket.hashes.iter().zip(bucket.entries.iter().flatten());
+            for (_, entry) in entries.filter(|(hash, _)| hash.reverse_bits() >= from) {
+                visit(entry);
             }
-            at = slot.next;
+            if bucket.next == NONE {
+                break;
+            }
+            bucket = &self.spills[bucket.next];
         }
-        match bits_of(bucket, self.buckets.len()) {
+        match bits_of(home, self.buckets.len()) {
             0 => None,
             bits => {
                 let size = 1u32 << (32 - bits);
@@ -196,77 +193,128 @@ impl<E> Table<E> {
         }
     }
 
-    /// Sets what leads to a slot.
-    fn point(&mut self, at: u32, to: u32) {
-        let bucket = bucket_of(self.slots[at].hash, self.buckets.len());
-        let mut before = self.buckets[bucket];
-        if before == at {
-            self.buckets[bucket] = to;
-            return;
+    #[inline]
+    fn bucket(&self, link: Link) -> &Bucket<E> {
+        match link {
+            Link::Home(at) => &self.buckets[at],
+            Link::Spill(at) => &self.spills[at],
         }
-        while self.slots[before].next != at {
-            before = self.slots[before].next;
-        }
-        self.slots[before].next = to;
     }
 
-    /// Adds buckets for one more slot, each with what it takes from the one it splits.
+    #[inline]
+    fn bucket_mut(&mut self, link: Link) -> &mut Bucket<E> {
+        match link {
+            Link::Home(at) => &mut self.buckets[at],
+            Link::Spill(at) => &mut self.spills[at],
+        }
+    }
+
+    /// Puts an entry at the end of a bucket's chain.
+    fn add(&mut self, home: u32, hash: u32, entry: E) {
+        let mut link = self.end(home);
+        let mut at = self.bucket(link).len();
+        if at == PLACES {
+            let spill = self.spills.push(Bucket::new());
+            self.bucket_mut(link).next = spill;
+            (link, at) = (Link::Spill(spill), 0);
+        }
+        let bucket = self.bucket_mut(link);
+        bucket.hashes[at] = hash;
+        bucket.entries[at] = Some(entry);
+    }
+
+    /// The last bucket of a chain: the only one that has room.
+    fn end(&self, home: u32) -> Link {
+        let mut link = Link::Home(home);
+        while self.bucket(link).next != NONE {
+            link = Link::Spill(self.bucket(link).next);
+        }
+        link
+    }
+
+    /// Takes the last entry of a chain, and leaves the bucket that it was in where it is.
+    fn take_last(&mut self, home: u32) -> Option<(u32, E, Place)> {
+        let link = self.end(home);
+        let bucket = self.bucket_mut(link);
+        let at = bucket.len().checked_sub(1)?;
+        let entry = bucket.entries[at].take()?;
+        Some((bucket.hashes[at], entry, Place { link, at }))
+    }
+
+    /// Gives an empty bucket back that is the last of its chain. The last of all comes in its place.
+    fn give_back(&mut self, spill: u32) {
+        self.lead(spill, NONE);
+        let last = self.spills.len() - 1;
+        if spill != last {
+            self.lead(last, spill);
+        }
+        self.spills.swap_remove(spill);
+    }
+
+    /// Lets whatever leads to a spilled bucket lead elsewhere.
+    fn lead(&mut self, from: u32, to: u32) {
+        // Its first hash stays when its entry has gone.
+        let home = bucket_of(self.spills[from].hashes[0], self.buckets.len());
+        let mut link = Link::Home(home);
+        while self.bucket(link).next != from {
+            debug_assert!(self.bucket(link).next != NONE);
+            link = Link::Spill(self.bucket(link).next);
+        }
+        self.bucket_mut(link).next = to;
+    }
+
+    /// Takes all entries of a chain out.
+    fn take_all(&mut self, home: u32) -> SmallVec<[(u32, E); 2 * PLACES]> {
+        let mut taken = SmallVec::new();
+        while let Some((hash, entry, place)) = self.take_last(home) {
+            taken.push((hash, entry));
+            if let Link::Spill(spill) = place.link
+                && place.at == 0
+            {
+                self.give_back(spill);
+            }
+        }
+        taken
+    }
+
+    /// Adds a bucket for what is one entry more than there are buckets for.
     fn grow(&mut self) {
-        let wanted = (self.len() + 1) * BUCKETS_PER_SLOT;
-        // Never more than this at a time: the table is as far behind as it was at most.
-        for _ in 0..BUCKETS_PER_SLOT {
-            if self.buckets.len() >= wanted {
+        if self.len < self.buckets.len() as usize * LOAD {
+            return;
+        }
+        let new = self.buckets.len();
+        if new == 0 {
+            self.buckets.push(Bucket::new());
+            return;
+        }
+        // Taken out before the new bucket is there: until then their chain is found by their hashes.
+        let entries = self.take_all(source_of(new));
+        self.buckets.push(Bucket::new());
+        for (hash, entry) in entries {
+            self.add(bucket_of(hash, new + 1), hash, entry);
+        }
+    }
+
+    /// Joins two buckets where there are many more than entries want: half as many suffice then, so
+    /// taking and adding by turns does neither.
+    fn shrink(&mut self) {
+        let count = self.buckets.len();
+        let wanted = if self.len == 0 {
+            0
+        } else {
+            1 + self.len / LOAD * 2
+        };
+        for last in (1..=count).rev().take(2).map(|count| count - 1) {
+            if (last as usize) < wanted {
                 return;
             }
-            let new = self.buckets.len();
-            if new == self.buckets.capacity() {
-                // By a quarter: what a vector doubles would be half empty for long.
-                self.buckets.reserve_exact(new / 4 + 4);
+            let entries = self.take_all(last);
+            let before = self.buckets.bytes();
+            self.buckets.pop();
+            self.compactions += u64::from(self.buckets.bytes() < before);
+            for (hash, entry) in entries {
+                self.add(bucket_of(hash, last), hash, entry);
             }
-            self.buckets.push(NONE);
-            if new > 0 {
-                self.split(source_of(new), new);
-            }
-        }
-    }
-
-    fn split(&mut self, from: usize, new: usize) {
-        let count = self.buckets.len();
-        let mut at = std::mem::replace(&mut self.buckets[from], NONE);
-        while at != NONE {
-            let slot = &mut self.slots[at];
-            let bucket = bucket_of(slot.hash, count);
-            debug_assert!(bucket == from || bucket == new);
-            let next = std::mem::replace(&mut slot.next, self.buckets[bucket]);
-            self.buckets[bucket] = at;
-            at = next;
-        }
-    }
-
-    /// Joins buckets where there are many more than slots.
-    fn shrink(&mut self) {
-        // As many as one slot less wants.
-        for _ in 0..BUCKETS_PER_SLOT * 2 {
-            // Half of what `grow` wants, so that taking and adding by turns does neither.
-            if self.buckets.len() <= (self.len() * BUCKETS_PER_SLOT * 2).max(BUCKETS_PER_SLOT) {
-                break;
-            }
-            self.join();
-        }
-        if self.buckets.capacity() > 64 && self.buckets.len() * 4 < self.buckets.capacity() {
-            self.buckets.shrink_to(self.buckets.len() * 2);
-        }
-    }
-
-    fn join(&mut self) {
-        let Some(mut at) = self.buckets.pop() else {
-            return;
-        };
-        let into = source_of(self.buckets.len());
-        while at != NONE {
-            let next = std::mem::replace(&mut self.slots[at].next, self.buckets[into]);
-            self.buckets[into] = at;
-            at = next;
         }
     }
 }
@@ -280,9 +328,11 @@ impl<E> Default for Table<E> {
 /// The bucket of a hash among `count`: as many low bits as tell them apart, one less where the
 /// bucket with that bit set is not split off yet.
 #[inline]
-fn bucket_of(hash: u32, count: usize) -> usize {
-    let mask = count.next_power_of_two() - 1;
-    let bucket = hash as usize & mask;
+fn bucket_of(hash: u32, count: u32) -> u32 {
+    let mask = u32::MAX
+        .checked_shr((count - 1).leading_zeros())
+        .unwrap_or(0);
+    let bucket = hash & mask;
     if bucket < count {
         bucket
     } else {
@@ -291,14 +341,14 @@ fn bucket_of(hash: u32, count: usize) -> usize {
 }
 
 /// The bucket that `bucket` was split off from: the same without its highest bit.
-fn source_of(bucket: usize) -> usize {
+fn source_of(bucket: u32) -> u32 {
     bucket & !(1 << bucket.ilog2())
 }
 
 /// Low bits that the hashes of a bucket have in common.
-fn bits_of(bucket: usize, count: usize) -> u32 {
+fn bits_of(bucket: u32, count: u32) -> u32 {
     let bits = count.ilog2();
-    let whole = 1usize << bits;
+    let whole = 1 << bits;
     // Those that are split off, and those that they were split off from.
     let split = bucket >= whole || bucket < count - whole;
     if split { bits + 1 } else { bits }
@@ -309,21 +359,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_bucket_of_pointers_is_a_cache_line() {
+        assert_eq!(size_of::<Bucket<Box<u8>>>(), 64);
+    }
+
+    #[test]
     fn every_hash_of_a_bucket_shares_the_bits_that_it_has_in_common() {
-        for count in 1..70usize {
-            for hash in 0..512u32 {
+        for count in 1..70 {
+            for hash in 0..512 {
                 let bucket = bucket_of(hash, count);
-                let mask = (1u64 << bits_of(bucket, count)) - 1;
+                let mask = (1 << bits_of(bucket, count)) - 1;
                 assert!(bucket < count);
-                assert_eq!(u64::from(hash) & mask, bucket as u64 & mask);
+                assert_eq!(hash & mask, bucket & mask);
             }
         }
     }
 
     #[test]
     fn a_new_bucket_takes_only_from_its_source() {
-        for new in 1..70usize {
-            for hash in 0..512u32 {
+        for new in 1..70 {
+            for hash in 0..512 {
                 let (before, after) = (bucket_of(hash, new), bucket_of(hash, new + 1));
                 assert!(before == after || (before == source_of(new) && after == new));
             }

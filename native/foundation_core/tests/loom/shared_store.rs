@@ -3,17 +3,17 @@
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering as StdOrdering};
 
-use foundation_core::shared_store::{Condition, Entry, Key, Limits, Refusal, Store, Stores};
+use foundation_core::shared_store::{Condition, Entry, Key, Limits, Meta, Refusal, Store, Stores};
 use foundation_core::sync::{Arc, AtomicBool, Ordering, RwLock};
 use loom::thread;
 
 /// Counts those of its kind that are alive. No atomic of loom's: it only counts.
-struct Counted(u32, StdArc<AtomicUsize>);
+struct Counted(u32, StdArc<AtomicUsize>, Meta);
 
 impl Counted {
     fn new(key: u32, alive: &StdArc<AtomicUsize>) -> Self {
         alive.fetch_add(1, StdOrdering::SeqCst);
-        Counted(key, alive.clone())
+        Counted(key, alive.clone(), Meta::new())
     }
 }
 
@@ -26,6 +26,14 @@ impl Drop for Counted {
 impl Entry for Counted {
     fn bytes(&self) -> u64 {
         8
+    }
+
+    fn meta(&self) -> &Meta {
+        &self.2
+    }
+
+    fn meta_mut(&mut self) -> &mut Meta {
+        &mut self.2
     }
 }
 

@@ -16,6 +16,9 @@ use crate::terms::{TUPLE, kind};
 
 pub const WORD: usize = size_of::<usize>();
 
+/// Words in front of what terms refer to.
+pub const FRONT: usize = 5;
+
 /// Words for which a usual term needs no memory but its own.
 const USUAL: usize = 128;
 
@@ -65,7 +68,7 @@ impl<'e, 's> Laid<'e, 's> {
         env: Env<'e>,
         layout: &'static Layout,
         shapes: &'s Shapes,
-        front: [usize; 3],
+        front: [usize; FRONT],
         most: usize,
         space: &'s mut Space,
     ) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foundation_core::measure::{self, Outcome, Size};
 use foundation_core::memory::{self, Owner};
 use foundation_core::shared_store::shapes::Shapes;
-use foundation_core::shared_store::{Entry, Key};
+use foundation_core::shared_store::{Entry, Key, Meta};
 use foundation_core::shared_term::{Arena, Held};
 use rustler::sys::*;
 use rustler::{Env, Term};
@@ -32,6 +32,13 @@ pub const INLINE_BYTES: u64 = 16 * 1024;
 /// Key and value: a block of our own, or a frozen environment. One word, so that slots are small:
 /// the lowest bit says which.
 pub struct Record(NonNull<()>);
+
+/// What the other kind points to: the store's own words are not the readers'.
+#[repr(C)]
+struct Large {
+    meta: Meta,
+    frozen: Arc<Frozen>,
+}
 
 /// A key and a value frozen together; readers keep it beyond the shard's lock.
 pub struct Frozen {
@@ -88,9 +95,12 @@ impl Record {
             held: Some(Held::new(arena, Owner::SharedStores)),
             packed,
         };
-        let raw = Arc::into_raw(Arc::new(frozen));
-        let tagged = raw.cast_mut().map_addr(|address| address | FROZEN);
-        // SAFETY: it points to an `Arc`, so it is not null; with the bit less so.
+        let raw = Box::into_raw(Box::new(Large {
+            meta: Meta::new(),
+            frozen: Arc::new(frozen),
+        }));
+        let tagged = raw.map_addr(|address| address | FROZEN);
+        // SAFETY: it points to a box, so it is not null; with the bit less so.
         Record(unsafe { NonNull::new_unchecked(tagged.cast()) })
     }
 
@@ -109,22 +119,20 @@ impl Record {
     /// What it is.
     #[inline]
     pub fn view<R>(&self, look: impl FnOnce(View) -> R) -> R {
-        let address = self.0.as_ptr();
-        if address.addr() & FROZEN == 0 {
+        if !self.is_large() {
             // SAFETY: without the bit it is an image's pointer, which stays the record's own:
             // `ManuallyDrop` keeps it from being freed here.
             let image = std::mem::ManuallyDrop::new(unsafe { Image::from_raw(self.0.cast()) });
             look(View::Small(&image))
         } else {
-            // SAFETY: with the bit it is what `Arc::into_raw` gave; the count stays as it is.
-            let frozen = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(self.frozen()) });
-            look(View::Large(&frozen))
+            // SAFETY: with the bit it is a box's pointer, which stays the record's own.
+            look(View::Large(unsafe { &(*self.as_large()).frozen }))
         }
     }
 
     /// The image, to be changed.
     pub fn image_mut<R>(&mut self, change: impl FnOnce(Option<&mut Image>) -> R) -> R {
-        if self.0.as_ptr().addr() & FROZEN != 0 {
+        if self.is_large() {
             return change(None);
         }
         // SAFETY: as in `view`, and nobody else has the record.
@@ -158,9 +166,17 @@ impl Record {
         !is_immediate(own) && !is_immediate(key) && unsafe { enif_is_identical(own, key) != 0 }
     }
 
-    fn frozen(&self) -> *const Frozen {
-        let pointer: *const Frozen = self.0.as_ptr().cast();
-        pointer.map_addr(|address| address & !FROZEN)
+    #[inline]
+    fn is_large(&self) -> bool {
+        self.0.as_ptr().addr() & FROZEN != 0
+    }
+
+    #[inline]
+    fn as_large(&self) -> *mut Large {
+        self.0
+            .as_ptr()
+            .cast::<Large>()
+            .map_addr(|address| address & !FROZEN)
     }
 }
 
@@ -171,17 +187,29 @@ impl Entry for Record {
             View::Large(frozen) => frozen.weight,
         })
     }
+
+    #[inline]
+    fn meta(&self) -> &Meta {
+        // SAFETY: both kinds begin with it, and it stays as long as the record.
+        unsafe { &*self.as_large().cast() }
+    }
+
+    #[inline]
+    fn meta_mut(&mut self) -> &mut Meta {
+        // SAFETY: as above, and nobody else has the record.
+        unsafe { &mut *self.as_large().cast() }
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.0.as_ptr().addr() & FROZEN == 0 {
+        if !self.is_large() {
             // SAFETY: the pointer is an image's, and the record owns it.
             let image = unsafe { Image::from_raw(self.0.cast()) };
             memory::leave(Owner::SharedStores, image.bytes());
         } else {
-            // SAFETY: the pointer is an `Arc`'s, and the record owns one count.
-            drop(unsafe { Arc::from_raw(self.frozen()) });
+            // SAFETY: the pointer is a box's, and the record owns it.
+            drop(unsafe { Box::from_raw(self.as_large()) });
         }
     }
 }
