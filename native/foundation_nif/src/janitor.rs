@@ -22,11 +22,14 @@ const STEP: Duration = Duration::from_millis(1);
 /// The same on a normal one.
 const SLICE: Duration = Duration::from_micros(100);
 
-/// Milliseconds on the VM's monotonic clock, which starts below zero.
+/// Where our clock has its zero: the VM's starts below its own, by under twenty years.
+const ZERO: i64 = -(1 << 50);
+
+/// Milliseconds on the VM's monotonic clock.
 pub fn now() -> u64 {
     // SAFETY: may be called on any thread of the VM.
     let time = unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_MSEC) };
-    time.wrapping_sub(i64::MIN) as u64
+    time.wrapping_sub(ZERO) as u64
 }
 
 /// Wakes the janitor where the reaper wants it. Called after whatever may have ended a term.

@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, Ordering};
 use super::links::NONE;
 use super::s3fifo::Reads;
 
-/// Bits of a deadline: over two million years.
+/// Bits of a deadline: over two million years, so the clock's zero must not be farther away.
 const BITS: u32 = 56;
 const LAST: u64 = (1 << BITS) - 1;
 
