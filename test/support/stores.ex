@@ -1,10 +1,15 @@
 defmodule Foundation.Stores do
   @moduledoc "What the tests of SharedStore share."
 
-  alias Foundation.Error
+  alias Foundation.{Error, Eventually, NativeBytes}
 
   @doc "The type of the error that a call has returned."
   def error_type({:error, %Error{error_type: type, message: text}}) when is_binary(text), do: type
+
+  @doc "Whether the last store is freed before long; earlier tests may still be letting go of theirs."
+  def no_store_left? do
+    Eventually.eventually?(fn -> NativeBytes.settle().shared_stores == 0 end)
+  end
 
   @doc "Larger than what a normal scheduler copies (256 KB)."
   def large(id \\ 0), do: Map.new(1..5_000, &{&1, {id, [row: &1]}})

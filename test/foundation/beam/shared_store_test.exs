@@ -7,7 +7,7 @@ defmodule Foundation.BEAM.SharedStoreTest do
   doctest Foundation.BEAM.SharedStore
 
   alias Foundation.BEAM.{Memory, SharedStore}
-  alias Foundation.{Error, NativeBytes}
+  alias Foundation.Error
 
   describe "one entry" do
     test "any value comes back as it went in, whole, by a path and when it is taken" do
@@ -166,19 +166,19 @@ defmodule Foundation.BEAM.SharedStoreTest do
     end
 
     test "native_memory has the store while it lives, and nothing of it afterwards" do
-      before = NativeBytes.settle().shared_stores
-
       for keep <- [[], large()] do
+        assert no_store_left?()
+
         Task.await(
           Task.async(fn ->
             store = SharedStore.new()
             for n <- 1..1000, do: SharedStore.put(store, n, [n, keep])
-            assert Memory.native_memory().shared_stores - before > 1000 * 16
+            assert Memory.native_memory().shared_stores > 1000 * 16
             :ok
           end)
         )
 
-        assert NativeBytes.settle().shared_stores == before
+        assert no_store_left?()
       end
     end
   end
