@@ -109,7 +109,46 @@ defmodule Foundation.BEAM.SharedStore.FlightsTest do
     assert SharedStore.fetch(store, :key) == {:ok, :explicit}
   end
 
+  # Processes that go on afterwards: what the end of a process clears does not count.
+  test "a computation leaves nothing with those who computed and waited" do
+    store = SharedStore.new()
+    test = self()
+
+    processes =
+      for n <- 1..5 do
+        spawn_link(fn ->
+          SharedStore.get_or_store(store, :key, fn ->
+            send(test, {:leads, self()})
+            receive do: (:go -> :value)
+          end)
+
+          send(test, {:done, n})
+          receive do: (:never -> :ok)
+        end)
+      end
+
+    assert_receive {:leads, leader}
+    assert eventually?(fn -> waiting(flight(store, :key)) == 4 end)
+    send(leader, :go)
+    for n <- 1..5, do: assert_receive({:done, ^n})
+    assert eventually?(&nothing_left?/0)
+    assert Enum.all?(processes, &Process.alive?/1)
+  end
+
   describe "timeout" do
+    test "one who goes on after it is forgotten all the same" do
+      store = SharedStore.new()
+      {pid, monitor} = leader(store, :key)
+      ask = fn timeout -> SharedStore.get_or_store(store, :key, &never/0, timeout: timeout) end
+      for timeout <- [0, 1, 20], do: assert(error_type(ask.(timeout)) == :timeout)
+      assert eventually?(fn -> waiting(flight(store, :key)) == 0 end)
+      send(pid, {:compute, fn -> :first end})
+      assert results([{pid, monitor}]) == [{:ok, :first}]
+      refute_received _
+    end
+
+    defp never, do: flunk("computed")
+
     test "one who has waited long enough is forgotten; nothing comes later" do
       store = SharedStore.new()
       {pid, monitor} = leader(store, :key)

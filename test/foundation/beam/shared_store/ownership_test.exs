@@ -49,13 +49,20 @@ defmodule Foundation.BEAM.SharedStore.OwnershipTest do
       assert {:ok, %{name: @name, owner: ^pid, heir: nil}} = SharedStore.info(@name)
       assert SharedStore.alive?(@name)
 
-      # Closed when the supervisor goes on: nothing is waited for.
       stop_supervised!(@name)
       assert gone?(@name)
       refute SharedStore.alive?(@name)
       pid = start_supervised!({SharedStore, name: @name})
       assert SharedStore.size(@name) == 0
       assert {:ok, %{owner: ^pid}} = SharedStore.info(@name)
+    end
+
+    test "is closed when its supervisor goes on: nothing is waited for" do
+      for _ <- 1..100 do
+        start_supervised!({SharedStore, name: @name})
+        stop_supervised!(@name)
+        assert gone?(@name)
+      end
     end
 
     test "whose process is killed is empty when its supervisor has started another" do
