@@ -84,6 +84,8 @@ defmodule Foundation.Native do
 
   def shared_store_delete(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
   def shared_store_delete_dirty(_store, _key), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_delete_version(_store, _key, _ver), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_delete_version_dirty(_st, _key, _v), do: :erlang.nif_error(:nif_not_loaded)
   def shared_store_touch(_store, _key, _ttl), do: :erlang.nif_error(:nif_not_loaded)
   def shared_store_touch_dirty(_store, _key, _ttl), do: :erlang.nif_error(:nif_not_loaded)
 

@@ -146,7 +146,17 @@ fn apply(store: &Store<Pair>, stores: &Stores<Pair>, model: &mut Model, hashes: 
         }
         Op::Get(k) => assert_eq!(read(k), live(model, k)),
         Op::Take(k) => {
-            let taken = store.take(&key(k, hashes)).map(|pair| pair.value);
+            let version = store.peek(&key(k, hashes), |found| found.version);
+            if let Some(version) = version {
+                // Of another version nothing is taken.
+                let other = version.wrapping_add(1);
+                assert!(store.take_version(&key(k, hashes), other).is_none());
+            }
+            let taken = match version.filter(|version| version % 2 == 0) {
+                Some(version) => store.take_version(&key(k, hashes), version),
+                None => store.take(&key(k, hashes)),
+            };
+            let taken = taken.map(|pair| pair.value);
             assert_eq!(taken, live(model, k));
             if taken.is_some() {
                 model.remove(&k);

@@ -61,12 +61,11 @@ defmodule Foundation.BEAM.SharedStore.Atomic do
 
   defp decide(:pop, _store, _key, _fun, nil, :absent), do: {:ok, nil}
 
-  # An entry that is over at once: a removal with a condition.
   defp decide(:pop, store, key, fun, value, version) do
-    case Call.put(store, key, nil, 0, version) do
+    case native(shared_store_delete_version(store, key, version)) do
       :ok -> {:ok, value}
       :conflict -> get_and_update(store, key, fun)
-      error -> error
+      fault -> Call.settle(fault, store)
     end
   end
 

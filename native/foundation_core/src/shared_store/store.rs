@@ -174,9 +174,25 @@ impl<E: Entry> Store<E> {
 
     /// Takes a key's entry out.
     pub fn take(&self, key: &Key<impl Fn(&E) -> bool>) -> Option<E> {
+        self.take_where(key, |_| true)
+    }
+
+    /// Takes a key's entry out where it is the one of this version.
+    pub fn take_version(&self, key: &Key<impl Fn(&E) -> bool>, version: u32) -> Option<E> {
+        self.take_where(key, |there| there == version)
+    }
+
+    fn take_where(
+        &self,
+        key: &Key<impl Fn(&E) -> bool>,
+        wanted: impl FnOnce(u32) -> bool,
+    ) -> Option<E> {
         let cell = self.cell(key.hash);
         let mut shard = cell.shard.write();
-        let (place, _) = shard.find(key.hash, &key.is, self.clock)?;
+        let (place, entry) = shard.find(key.hash, &key.is, self.clock)?;
+        if !wanted(entry.meta().version) {
+            return None;
+        }
         let entry = shard.remove(place)?;
         self.uncount(cell, &shard, &entry);
         Some(entry)

@@ -125,6 +125,21 @@ fn delete<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<T
     })
 }
 
+/// Deletes what is of a version; `:conflict` where nothing is.
+fn delete_version<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
+    let version: u32 = args[2].decode()?;
+    with(env, args[0], |handle| {
+        let Some(key) = handle.key(env, args[1], DIRTY) else {
+            return Ok(atoms::dirty().encode(env));
+        };
+        let answer = match handle.store.take_version(&key, version) {
+            Some(_entry) => atoms::ok(),
+            None => atoms::conflict(),
+        };
+        Ok(answer.encode(env))
+    })
+}
+
 fn touch<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |handle| {
         let Some(key) = handle.key(env, args[1], DIRTY) else {
@@ -248,6 +263,18 @@ raw_nif!("shared_store_put_dirty", 7, DirtyCpu, put_dirty);
 raw_nif!("shared_store_put_packed", 6, Normal, put_packed);
 raw_nif!("shared_store_delete", 2, Normal, delete::<false>);
 raw_nif!("shared_store_delete_dirty", 2, DirtyCpu, delete::<true>);
+raw_nif!(
+    "shared_store_delete_version",
+    3,
+    Normal,
+    delete_version::<false>
+);
+raw_nif!(
+    "shared_store_delete_version_dirty",
+    3,
+    DirtyCpu,
+    delete_version::<true>
+);
 raw_nif!("shared_store_touch", 3, Normal, touch::<false>);
 raw_nif!("shared_store_touch_dirty", 3, DirtyCpu, touch::<true>);
 raw_nif!("shared_store_increment", 5, Normal, increment::<false>);

@@ -203,8 +203,11 @@ defmodule Foundation.BEAM.SharedStore.AtomicTest do
         SharedStore.put(store, :key, value)
         assert SharedStore.get_and_update(store, :key, fn ^value -> :pop end) === {:ok, value}
         refute SharedStore.member?(store, :key)
+        assert SharedStore.size(store) == 0
         assert SharedStore.get_and_update(store, :key, fn nil -> :pop end) == {:ok, nil}
       end
+
+      assert {:ok, %{expirations: 0}} = SharedStore.stats(store)
     end
 
     test ":pop does not remove a value that came in between" do
