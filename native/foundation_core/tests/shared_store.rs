@@ -165,7 +165,11 @@ fn apply(store: &Store<Pair>, stores: &Stores<Pair>, model: &mut Model, hashes: 
         Op::Touch(k, ttl) => {
             let there = live(model, k);
             let deadline = clock() + ttl;
+            let version = |k| store.peek(&key(k, hashes), |found| found.version);
+            let before = version(k);
             assert_eq!(store.touch(&key(k, hashes), deadline), there.is_some());
+            // Whoever puts on condition of the version does not undo it.
+            assert!(before.is_none() || version(k) != before);
             if let Some(value) = there {
                 model.insert(k, (value, deadline));
             }

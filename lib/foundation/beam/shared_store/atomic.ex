@@ -144,7 +144,7 @@ defmodule Foundation.BEAM.SharedStore.Atomic do
 
   defp put(store, key, new, ttl, condition), do: Call.put(store, key, new, ttl, condition)
 
-  # An entry that has gone meanwhile is put nowhere: the condition is not met.
+  # An entry that has gone or been touched meanwhile is not put: it is of another version.
   defp left(store, key) do
     case native(shared_store_ttl(store, key)) do
       ms when is_integer(ms) -> ms

@@ -163,15 +163,18 @@ impl<E: Entry> Shard<E> {
 
     /// Sets a new end.
     pub fn touch(&mut self, hash: u32, place: Place, now: Millis, deadline: Millis) {
+        // A new version: whoever puts on condition of the one before may have read the end with it.
+        self.version = self.version.wrapping_add(1);
         let Some(entry) = self.table.entry_mut(place) else {
             return;
         };
-        entry.meta_mut().set_deadline(deadline);
-        let mut slot = entry.meta().slot;
-        if slot == NONE && deadline != NEVER {
-            slot = self.slots.push(hash);
-            entry.meta_mut().slot = slot;
+        let meta = entry.meta_mut();
+        meta.version = self.version;
+        meta.set_deadline(deadline);
+        if meta.slot == NONE && deadline != NEVER {
+            meta.slot = self.slots.push(hash);
         }
+        let slot = meta.slot;
         self.plan(slot, now, deadline);
     }
 
