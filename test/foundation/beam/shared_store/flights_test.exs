@@ -182,7 +182,7 @@ defmodule Foundation.BEAM.SharedStore.FlightsTest do
             SharedStore.get_or_store(store, :key, fn -> :own end, timeout: rem(n, 4))
           end)
 
-        send(pid, {:compute, fn -> for(_ <- 1..(rem(n, 10) * 1_000), do: n) && :first end})
+        send(pid, {:compute, fn -> for(_ <- 1..(rem(n, 10) * 1_000)//1, do: n) && :first end})
 
         for result <- results([{pid, monitor} | waiting]) do
           assert match?({:ok, :first}, result) or
