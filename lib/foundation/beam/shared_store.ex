@@ -74,7 +74,7 @@ defmodule Foundation.BEAM.SharedStore do
   | `:foreign_node` | the handle is of another node, `context.node` |
   | `:unknown_handle` | a reference with no store behind it |
   | `:path_not_found` | a step of the path leads nowhere; `context` has `:at` (steps before it) and `:step` |
-  | `:too_large` | the value does not fit into `:max_bytes`, has more than 1 GiB, or over a million funs |
+  | `:too_large` | the value does not fit into `:max_bytes`, has more than 1 GiB, or over a million funs; or the key has more than 64 MiB |
   | `:already_exists` | `put_new/4`: the key is there; `start_link/1`: a store of that name is alive |
   | `:conflict` | `compare_and_put/4`: the value is another |
   | `:not_a_number` | `increment/4`: of the value, or the sum is beyond a float |

@@ -226,6 +226,8 @@ defmodule Foundation.BEAM.SharedStore.Call do
 
   @doc "What every stub may answer, as users get it; the rest stays."
   @spec settle(term(), store()) :: term()
+  # From a dirty scheduler: not even there.
+  def settle(:dirty, _store), do: {:error, Error.new(:too_large, "the key is larger than 64 MiB")}
   def settle(:missing, _store), do: @missing
   def settle(:gone, _store), do: @gone
   def settle(:no_store, store), do: no_store(store)

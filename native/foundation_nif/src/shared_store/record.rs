@@ -26,6 +26,10 @@ pub const NORMAL_BYTES: u64 = 256 * 1024;
 /// Bytes of a key that a normal scheduler hashes and compares.
 const KEY_BYTES: u64 = 16 * 1024;
 
+/// Bytes of a key that a dirty scheduler hashes and compares: neither looks whether it should stop, and
+/// a term that shares its parts over and over has no end for them.
+const LARGEST_KEY_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Bytes on the caller's heap that a value may take there before it is better sent as a message.
 pub const INLINE_BYTES: u64 = 16 * 1024;
 
@@ -239,7 +243,7 @@ impl Frozen {
     }
 }
 
-/// A key to look for; `None` where it takes too long for a normal scheduler.
+/// A key to look for; `None` where it takes too long for the scheduler.
 pub fn key<'a>(
     env: Env<'a>,
     term: Term<'a>,
@@ -247,8 +251,9 @@ pub fn key<'a>(
     dirty: bool,
 ) -> Option<Key<impl Fn(&Record) -> bool + use<>>> {
     let word = term.as_c_arg();
-    if !dirty && !is_immediate(word) {
-        let (_, outcome) = measure::measure(&mut Terms::new(env), word, KEY_BYTES);
+    if !is_immediate(word) {
+        let most = if dirty { LARGEST_KEY_BYTES } else { KEY_BYTES };
+        let (_, outcome) = measure::measure(&mut Terms::new(env), word, most);
         if outcome != Outcome::Complete {
             return None;
         }

@@ -85,6 +85,34 @@ defmodule Foundation.BEAM.SharedStore.LimitsTest do
     assert SharedStore.size(store) == 0
   end
 
+  test "a key whose hash would never end is refused by every function" do
+    store = SharedStore.new()
+    endless = Enum.reduce(1..200, [1], fn _, inner -> [inner | inner] end)
+
+    for call <- [
+          &SharedStore.fetch/2,
+          &SharedStore.fetch_in(&1, &2, []),
+          &SharedStore.put(&1, &2, 1),
+          &SharedStore.put(&1, &2, large()),
+          &SharedStore.put_new(&1, &2, 1),
+          &SharedStore.take/2,
+          &SharedStore.delete/2,
+          &SharedStore.ttl/2,
+          &SharedStore.touch(&1, &2, 1),
+          &SharedStore.increment/2,
+          &SharedStore.update(&1, &2, fn value -> value end),
+          &SharedStore.get_and_update(&1, &2, fn _ -> :pop end),
+          &SharedStore.compare_and_put(&1, &2, 1, 2),
+          &SharedStore.put_many(&1, [{&2, 1}]),
+          &SharedStore.fetch_many(&1, [&2]),
+          &SharedStore.delete_many(&1, [&2])
+        ],
+        do: assert(error_type(call.(store, endless)) == :too_large)
+
+    refute SharedStore.member?(store, endless)
+    assert SharedStore.size(store) == 0
+  end
+
   test "what is read again and again outlives a scan of ten times the entries" do
     store = SharedStore.new(max_entries: 1_000)
     hot = for n <- 1..100, do: {:hot, n}
