@@ -9,14 +9,18 @@ defmodule Bench.Store.Batch do
   alias Bench.Turns
   alias Foundation.BEAM.SharedStore
 
-  @entries 300_000
+  # The larger one does not fit into the processor's caches: then a batch waits for memory as single
+  # calls do.
+  @sizes [3_000, 300_000]
   @batch 100
   @batches 500
 
-  def run do
+  def run, do: Enum.each(@sizes, &run/1)
+
+  defp run(entries) do
     {store, table} = {Store.new(), Ets.new()}
-    for {side, table} <- [{Store, store}, {Ets, table}], do: side.fill(table, 0..(@entries - 1))
-    keys = keys()
+    for {side, table} <- [{Store, store}, {Ets, table}], do: side.fill(table, 0..(entries - 1))
+    keys = keys(entries)
     pairs = Enum.map(keys, fn keys -> Enum.map(keys, &{&1, Turns.value(&1)}) end)
     :ok = SharedStore.put_many(store, hd(pairs))
     {:ok, found} = SharedStore.fetch_many(store, hd(keys))
@@ -36,7 +40,7 @@ defmodule Bench.Store.Batch do
             do: {name, &Enum.each(&1, fun), [{batches, @batches}]}
       )
 
-    title("#{@batch} entries at a time, of #{@entries}")
+    title("#{@batch} entries at a time, of #{entries}")
     row("SharedStore.fetch_many", ns.fetch_many)
     row("#{@batch} SharedStore.fetch, their results in a list", ns.fetch)
     row("#{@batch} :ets.lookup, their results in a list", ns.lookup)
@@ -44,20 +48,25 @@ defmodule Bench.Store.Batch do
     row("#{@batch} SharedStore.put", ns.put)
     row("#{@batch} :ets.insert", ns.insert)
     row(":ets.insert of a list", ns.insert_list)
-    Bench.ratio("fetch_many_by_single", ns.fetch / ns.fetch_many)
-    Bench.ratio("put_many_by_single", ns.put / ns.put_many)
-    Bench.ratio("fetch_many_ets_by_store", ns.lookup / ns.fetch_many)
-    Bench.ratio("put_many_ets_by_store", min(ns.insert, ns.insert_list) / ns.put_many)
+    Bench.ratio("fetch_many_by_single_of_#{entries}", ns.fetch / ns.fetch_many)
+    Bench.ratio("put_many_by_single_of_#{entries}", ns.put / ns.put_many)
+    Bench.ratio("fetch_many_ets_by_store_of_#{entries}", ns.lookup / ns.fetch_many)
+
+    Bench.ratio(
+      "put_many_ets_by_store_of_#{entries}",
+      min(ns.insert, ns.insert_list) / ns.put_many
+    )
+
     Store.drop(store)
     Ets.drop(table)
   end
 
   # Each key once in a batch.
-  defp keys do
+  defp keys(entries) do
     :rand.seed(:exsss, 1)
 
     for _ <- 1..@batches do
-      fn -> :rand.uniform(@entries) - 1 end
+      fn -> :rand.uniform(entries) - 1 end
       |> Stream.repeatedly()
       |> Stream.uniq()
       |> Enum.take(@batch)

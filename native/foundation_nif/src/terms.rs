@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 use rustler::sys::*;
+use rustler::{Env, Term};
 
 /// Atoms that answers are made of.
 pub mod atoms {
@@ -18,6 +19,17 @@ pub mod atoms {
         nil, infinity, r#true = "true", r#false = "false",
         no_store, gone, missing, packed, pack, taken, noproc, conflict, too_large, always, absent,
         default, not_a_number, big, large, keys, entries, done, foundation_store_transfer,
+    }
+}
+
+/// A tuple of terms of one environment. Takes no memory on the way, as rustler's own does.
+#[inline]
+pub fn tuple<'a, const N: usize>(env: Env<'a>, terms: [Term<'a>; N]) -> Term<'a> {
+    let words = terms.map(|term| term.as_c_arg());
+    // SAFETY: there are as many, and they are of this environment.
+    unsafe {
+        let tuple = enif_make_tuple_from_array(env.as_c_arg(), words.as_ptr(), N as u32);
+        Term::new(env, tuple)
     }
 }
 

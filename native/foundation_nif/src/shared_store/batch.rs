@@ -1,6 +1,5 @@
 //! Many entries in one call, in slices that a normal scheduler can bear.
 use foundation_core::shared_store::{Condition, Found};
-use rustler::types::tuple::make_tuple;
 use rustler::{Encoder, Env, NifResult, Term};
 use smallvec::SmallVec;
 
@@ -10,7 +9,7 @@ use super::{Handle, with};
 use crate::arena::copy;
 use crate::path;
 use crate::raw::raw_nif;
-use crate::terms::atoms;
+use crate::terms::{atoms, tuple};
 
 /// Keys of a slice: about 50 us where they are small.
 const SLICE: usize = 128;
@@ -118,7 +117,7 @@ fn fetch_many<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
                 .store
                 .read(&key, |found| value(env, found, &mut budget))
             {
-                Some(Some(value)) => pairs.push(make_tuple(env, &[term, value])),
+                Some(Some(value)) => pairs.push(tuple(env, [term, value])),
                 Some(None) => {
                     reason = atoms::large();
                     break;
@@ -209,14 +208,14 @@ fn item<'a>(
             return Some(key);
         }
         let Some(value) = value else {
-            return Some(make_tuple(env, &[key]));
+            return Some(tuple(env, [key]));
         };
         let part = if atoms::entries() == what {
             Some(value)
         } else {
             path::follow(env, value, what, u64::MAX).ok()
         };
-        part.map(|part| make_tuple(env, &[key, copy(env, part)]))
+        part.map(|part| tuple(env, [key, copy(env, part)]))
     })
 }
 

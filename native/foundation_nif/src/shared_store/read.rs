@@ -17,7 +17,7 @@ use crate::measure::Terms;
 use crate::path::{self, NORMAL_WORK};
 use crate::raw::raw_nif;
 use crate::shared_term::send_copy;
-use crate::terms::atoms;
+use crate::terms::{atoms, tuple};
 
 /// What a read brings out from under the lock.
 enum Shown<'a> {
@@ -38,7 +38,7 @@ fn show<'a>(entry: &Record, small: impl FnOnce(&Image) -> Term<'a>) -> Shown<'a>
 
 #[inline]
 fn ok<'a>(env: Env<'a>, term: Term<'a>) -> Term<'a> {
-    rustler::types::tuple::make_tuple(env, &[atoms::ok().to_term(env), term])
+    tuple(env, [atoms::ok().to_term(env), term])
 }
 
 fn value_of<'a>(env: Env<'a>, image: &Image) -> Term<'a> {
@@ -266,7 +266,7 @@ fn stats<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
             stats.compactions,
         ]
         .map(|figure| figure.encode(env));
-        Ok(rustler::types::tuple::make_tuple(env, &figures))
+        Ok(tuple(env, figures))
     })
 }
 

@@ -14,7 +14,7 @@ use crate::arena::{TermArena, copy};
 use crate::image::Image;
 use crate::janitor::KEEPER;
 use crate::measure::Terms;
-use crate::terms::{bits, is_immediate};
+use crate::terms::{bits, is_immediate, tuple};
 
 /// Bytes of key and value that are kept in one block, and copied out under the shard's lock: about
 /// a microsecond. What is larger has an environment of its own.
@@ -90,7 +90,7 @@ impl Record {
         size: Size,
         packed: bool,
     ) -> Record {
-        let pair = rustler::types::tuple::make_tuple(env, &[key, value]);
+        let pair = tuple(env, [key, value]);
         let arena = TermArena::freeze(pair, size);
         let frozen = Frozen {
             bytes: arena.bytes(),
@@ -111,7 +111,7 @@ impl Record {
     /// As [`Self::large`], where a normal scheduler can measure and copy it.
     pub fn measured<'a>(env: Env<'a>, key: Term<'a>, value: Term<'a>) -> Option<Record> {
         let mut source = Terms::new(env);
-        let pair = rustler::types::tuple::make_tuple(env, &[key, value]);
+        let pair = tuple(env, [key, value]);
         match measure::measure(&mut source, pair.as_c_arg(), NORMAL_BYTES) {
             (size, Outcome::Complete) if source.apart.is_empty() => {
                 Some(Record::large(env, key, value, size, false))
