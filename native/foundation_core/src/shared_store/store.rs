@@ -27,6 +27,9 @@ struct Cell<E> {
     entries: AtomicU32,
     /// When the first of them ends, or earlier.
     next: AtomicU64,
+    /// Entries that made room, and entries whose end came.
+    evictions: AtomicU64,
+    expirations: AtomicU64,
 }
 
 /// What shards keep the limits by, each on a line of its own; untouched where there are none.
@@ -59,6 +62,8 @@ impl<E: Entry> Store<E> {
                 misses: AtomicU64::new(0),
                 entries: AtomicU32::new(0),
                 next: AtomicU64::new(NEVER),
+                evictions: AtomicU64::new(0),
+                expirations: AtomicU64::new(0),
             })
         };
         let store = Arc::new(Store {
@@ -291,6 +296,16 @@ impl<E: Entry> Store<E> {
         self.clear();
     }
 
+    /// Entries that made room, and entries whose end came. Takes no lock, so it may be asked for by
+    /// a thread that may lose its core meanwhile.
+    pub fn losses(&self) -> (u64, u64) {
+        self.cells.iter().fold((0, 0), |(evicted, expired), cell| {
+            let evictions = cell.evictions.load(Ordering::Relaxed);
+            let expirations = cell.expirations.load(Ordering::Relaxed);
+            (evicted + evictions, expired + expirations)
+        })
+    }
+
     /// Figures.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
@@ -304,8 +319,8 @@ impl<E: Entry> Store<E> {
             stats.live += shard.live;
             stats.hits += cell.hits.load(Ordering::Relaxed);
             stats.misses += cell.misses.load(Ordering::Relaxed);
-            stats.evictions += shard.evictions;
-            stats.expirations += shard.expirations;
+            stats.evictions += cell.evictions.load(Ordering::Relaxed);
+            stats.expirations += cell.expirations.load(Ordering::Relaxed);
             stats.compactions += shard.compactions();
         }
         stats
@@ -426,6 +441,8 @@ impl<E: Entry> Cell<E> {
     #[inline]
     fn note(&self, shard: &Shard<E>, deadline: Millis) {
         self.entries.store(shard.len() as u32, Ordering::Relaxed);
+        self.evictions.store(shard.evictions, Ordering::Relaxed);
+        self.expirations.store(shard.expirations, Ordering::Relaxed);
         if deadline < self.next.load(Ordering::Relaxed) {
             self.next.store(deadline, Ordering::Relaxed);
         }

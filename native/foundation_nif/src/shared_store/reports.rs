@@ -33,10 +33,9 @@ pub fn add(store: &Arc<Store<Record>>, id: u64, name: Option<usize>) {
 impl Told {
     /// What is new, if anything.
     fn news(&mut self, store: &Store<Record>) -> Option<(u64, u64)> {
-        let stats = store.stats();
-        let evicted = stats.evictions - self.evictions;
-        let expired = stats.expirations - self.expirations;
-        (self.evictions, self.expirations) = (stats.evictions, stats.expirations);
+        let (evictions, expirations) = store.losses();
+        let (evicted, expired) = (evictions - self.evictions, expirations - self.expirations);
+        (self.evictions, self.expirations) = (evictions, expirations);
         (evicted + expired > 0).then_some((evicted, expired))
     }
 }
