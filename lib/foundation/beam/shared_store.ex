@@ -559,7 +559,8 @@ defmodule Foundation.BEAM.SharedStore do
   @doc """
   Puts many entries, of a map or a list of pairs; of a key that comes twice the last counts.
 
-  Each entry is put as by `put/4`, one after the other, not all at once. Values that are too large are
+  Each entry is put as by `put/4`, one after the other, not all at once: of a list with anything but
+  pairs in it, which raises, what comes before that is put. Values that are too large are
   left out and the rest is put: the error `:too_large` has their keys in `context.keys`.
 
   ## Options

@@ -15,24 +15,25 @@ defmodule Foundation.BEAM.SharedStore.Batch do
           :ok | {:error, Error.t()}
   def put(store, pairs, ttl, where) do
     pairs = if is_map(pairs) and not is_struct(pairs), do: Map.to_list(pairs), else: pairs
-    pairs?(pairs) || invalid!("a map or a list of {key, value}", pairs, where)
-    put_slices(store, pairs, ttl, [])
+    put_slices(store, pairs, {ttl, where}, [])
   end
 
-  defp put_slices(store, pairs, ttl, refused) do
+  # The list is walked once, by the native side: another walk to look at it first costs as much as
+  # the puts where it does not lie in the processor's caches.
+  defp put_slices(store, pairs, {ttl, where} = how, refused) do
     case Native.shared_store_put_many(store, pairs, ttl) do
       {:ok, []} -> report(refused)
-      {[], _reason} -> report(refused)
-      {rest, :more} -> put_slices(store, rest, ttl, refused)
-      {[first | rest], _reason} -> put_first(store, first, rest, ttl, refused)
+      {rest, :more} -> put_slices(store, rest, how, refused)
+      {rest, :invalid} -> invalid!("a map or a list of {key, value}", rest, where)
+      {[first | rest], _reason} -> put_first(store, first, rest, how, refused)
       result -> Call.settle(result, store)
     end
   end
 
-  defp put_first(store, {key, value}, rest, ttl, refused) do
+  defp put_first(store, {key, value}, rest, {ttl, _where} = how, refused) do
     case Call.put(store, key, value, ttl, :always) do
-      :ok -> put_slices(store, rest, ttl, refused)
-      {:error, %Error{error_type: :too_large}} -> put_slices(store, rest, ttl, [key | refused])
+      :ok -> put_slices(store, rest, how, refused)
+      {:error, %Error{error_type: :too_large}} -> put_slices(store, rest, how, [key | refused])
       error -> error
     end
   end
@@ -46,23 +47,23 @@ defmodule Foundation.BEAM.SharedStore.Batch do
 
   @spec fetch(store(), [term()], String.t()) :: {:ok, [{term(), term()}]} | {:error, Error.t()}
   def fetch(store, keys, where) do
-    proper?(keys) || invalid!("a list of keys", keys, where)
-    fetch_slices(store, keys, [])
+    fetch_slices(store, keys, where, [])
   end
 
-  defp fetch_slices(store, keys, slices) do
+  defp fetch_slices(store, keys, where, slices) do
     case Native.shared_store_fetch_many(store, keys) do
       {found, [], _} -> {:ok, join([found | slices])}
-      {found, rest, :more} -> fetch_slices(store, rest, [found | slices])
-      {found, [key | rest], :large} -> fetch_first(store, key, rest, [found | slices])
+      {found, [_ | _] = rest, :more} -> fetch_slices(store, rest, where, [found | slices])
+      {found, [key | rest], :large} -> fetch_first(store, key, rest, where, [found | slices])
+      {_found, rest, :more} -> invalid!("a list of keys", rest, where)
       result -> Call.settle(result, store)
     end
   end
 
-  defp fetch_first(store, key, rest, slices) do
+  defp fetch_first(store, key, rest, where, slices) do
     case Call.fetch(store, key) do
-      {:ok, value} -> fetch_slices(store, rest, [[{key, value}] | slices])
-      {:error, %Error{error_type: :not_found}} -> fetch_slices(store, rest, slices)
+      {:ok, value} -> fetch_slices(store, rest, where, [[{key, value}] | slices])
+      {:error, %Error{error_type: :not_found}} -> fetch_slices(store, rest, where, slices)
       error -> error
     end
   end
@@ -72,6 +73,7 @@ defmodule Foundation.BEAM.SharedStore.Batch do
 
   @spec delete(store(), [term()], String.t()) :: :ok | {:error, Error.t()}
   def delete(store, keys, where) do
+    # Looked at first: a rest that is an atom would look like an answer.
     proper?(keys) || invalid!("a list of keys", keys, where)
     delete_slices(store, keys)
   end
@@ -83,9 +85,6 @@ defmodule Foundation.BEAM.SharedStore.Batch do
       result -> Call.settle(result, store)
     end
   end
-
-  defp pairs?([{_key, _value} | rest]), do: pairs?(rest)
-  defp pairs?(rest), do: rest == []
 
   defp proper?(list), do: is_list(list) and not List.improper?(list)
 

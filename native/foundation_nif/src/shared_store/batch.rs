@@ -51,24 +51,24 @@ impl Budget {
     }
 }
 
-/// The list's head, and what is behind it.
-fn next<'a>(list: Term<'a>) -> NifResult<Option<(Term<'a>, Term<'a>)>> {
-    if list.is_empty_list() {
-        return Ok(None);
-    }
-    list.list_get_cell().map(Some)
+/// The list's head, and what is behind it; at its end, proper or not, nothing.
+fn next<'a>(list: Term<'a>) -> Option<(Term<'a>, Term<'a>)> {
+    list.list_get_cell().ok()
 }
 
-/// `{:ok, []}`, or the rest and why its first was not put.
+/// `{:ok, []}`, or the rest and why its first was not put; `:invalid` where that is no pair. What is
+/// no list is the rest of one.
 fn put_many<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |handle| {
         let (mut rest, mut budget) = (args[1], Budget::new());
-        while let Some((pair, behind)) = next(rest)? {
+        while let Some((pair, behind)) = next(rest) {
             if budget.is_spent() {
                 budget.report(env);
                 return Ok((rest, atoms::more()).encode(env));
             }
-            let (key, value): (Term, Term) = pair.decode()?;
+            let Ok((key, value)) = pair.decode::<(Term, Term)>() else {
+                return Ok((rest, atoms::invalid()).encode(env));
+            };
             let answer = put_one(env, handle, key, value, args[2], &mut budget)?;
             if atoms::ok() != answer {
                 return Ok((rest, answer).encode(env));
@@ -76,7 +76,11 @@ fn put_many<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
             rest = behind;
         }
         budget.report(env);
-        Ok((atoms::ok(), rest).encode(env))
+        Ok(if rest.is_empty_list() {
+            (atoms::ok(), rest).encode(env)
+        } else {
+            (rest, atoms::invalid()).encode(env)
+        })
     })
 }
 
@@ -105,7 +109,7 @@ fn fetch_many<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |handle| {
         let (mut rest, mut budget, mut pairs) = (args[1], Budget::new(), Terms::new());
         let mut reason = atoms::more();
-        while let Some((term, behind)) = next(rest)? {
+        while let Some((term, behind)) = next(rest) {
             if budget.is_spent() {
                 break;
             }
@@ -146,7 +150,7 @@ fn value<'a>(env: Env<'a>, found: Found<Record>, budget: &mut Budget) -> Option<
 fn delete_many<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |handle| {
         let (mut rest, mut budget) = (args[1], Budget::new());
-        while let Some((term, behind)) = next(rest)? {
+        while let Some((term, behind)) = next(rest) {
             if budget.is_spent() {
                 break;
             }
