@@ -1,4 +1,5 @@
 //! The process that takes the steps of the reaper, and how it is told that there is something to do.
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use foundation_core::reaper::Next;
@@ -22,14 +23,24 @@ const STEP: Duration = Duration::from_millis(1);
 /// The same on a normal one.
 const SLICE: Duration = Duration::from_micros(100);
 
-/// Where our clock has its zero: the VM's starts below its own, by under twenty years.
-const ZERO: i64 = -(1 << 50);
+/// Where our clock has its zero, in nanoseconds: the VM's starts below its own, by under twenty
+/// years.
+const ZERO: i64 = -(1 << 60);
 
-/// Milliseconds on the VM's monotonic clock.
-pub fn now() -> u64 {
+/// A time on the machine's clock, and the same on the VM's.
+static START: LazyLock<(Instant, u64)> = LazyLock::new(|| {
     // SAFETY: may be called on any thread of the VM.
-    let time = unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_MSEC) };
-    time.wrapping_sub(ZERO) as u64
+    let time = unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_NSEC) };
+    (Instant::now(), time.wrapping_sub(ZERO) as u64)
+});
+
+/// Milliseconds on a clock that began with the VM's monotonic one. The machine's own costs 25 ns
+/// to read, the VM's three times that, which shows in every read of an entry that expires.
+#[inline]
+pub fn now() -> u64 {
+    let (start, time) = *START;
+    let since = start.elapsed();
+    (time + since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())) / 1_000_000
 }
 
 /// Wakes the janitor where the reaper wants it. Called after whatever may have ended a term.

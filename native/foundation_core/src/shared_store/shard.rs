@@ -205,9 +205,16 @@ impl<E: Entry> Shard<E> {
 
     /// Takes out an entry whose end has come, if `work` suffices to find one.
     pub fn expire(&mut self, now: Millis, work: &mut u32) -> Option<E> {
-        let slot = self.wheel.as_mut()?.due(now, work)?;
-        self.expirations += 1;
-        self.remove(self.place_of(slot)?)
+        loop {
+            let slot = self.wheel.as_mut()?.due(now, work)?;
+            let place = self.place_of(slot)?;
+            let deadline = self.table.entry(place)?.meta().deadline();
+            if deadline <= now {
+                self.expirations += 1;
+                return self.remove(place);
+            }
+            self.plan(slot, now, deadline);
+        }
     }
 
     /// Takes out what can best be missed.
@@ -244,7 +251,11 @@ impl<E: Entry> Shard<E> {
     fn plan(&mut self, slot: u32, now: Millis, deadline: Millis) {
         if deadline != NEVER {
             let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::new(now)));
-            wheel.insert(slot, deadline);
+            // An end that moves away, as it does with each overwriting, is looked up when the first
+            // one comes: that is one step for all that came between.
+            if wheel.planned(slot).is_none_or(|planned| deadline < planned) {
+                wheel.insert(slot, deadline);
+            }
         } else if let Some(wheel) = &mut self.wheel
             && slot != NONE
         {

@@ -131,6 +131,12 @@ impl Wheel {
             + self.places.bytes()
     }
 
+    /// When a slot on the wheel is due.
+    pub fn planned(&self, slot: u32) -> Option<Millis> {
+        let place = self.places.get(slot);
+        place.tag().map(|_| self.origin + place.tick())
+    }
+
     /// Puts a slot on, in place of an earlier deadline of the same slot. One that is never due stays off.
     pub fn insert(&mut self, slot: u32, deadline: Millis) {
         self.remove(slot);
