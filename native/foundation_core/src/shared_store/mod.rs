@@ -14,6 +14,7 @@ mod shard;
 mod store;
 mod stores;
 mod table;
+mod upkeep;
 pub mod wheel;
 
 use crate::reaper::Millis;

@@ -3,53 +3,46 @@
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
-use smallvec::SmallVec;
 
 use super::shapes::Shapes;
-use super::shard::{OWN_WEIGHT, Shard, Written, weight};
-use super::stores::{Remains, Stores};
+use super::shard::{Shard, Written, weight};
+use super::stores::Stores;
 use super::{Condition, Entry, Found, Key, Limits, Refusal, Stats};
 use crate::reaper::{Millis, NEVER};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, RwLock};
 
-/// Entries that one hold of a lock takes out.
-const BATCH: usize = 32;
-
-/// Steps that one hold of a lock makes to find expired entries.
-const WORK: u32 = 256;
-
 /// A shard and what is known of it without its lock.
-struct Cell<E> {
-    shard: RwLock<Shard<E>>,
+pub(super) struct Cell<E> {
+    pub(super) shard: RwLock<Shard<E>>,
     hits: AtomicU64,
     misses: AtomicU64,
     /// Entries, as the last writer left them.
     entries: AtomicU32,
     /// When the first of them ends, or earlier.
-    next: AtomicU64,
+    pub(super) next: AtomicU64,
     /// Entries that made room, and entries whose end came.
     evictions: AtomicU64,
     expirations: AtomicU64,
 }
 
 /// What shards keep the limits by, each on a line of its own; untouched where there are none.
-struct Totals {
-    entries: CachePadded<AtomicU64>,
-    bytes: CachePadded<AtomicU64>,
+pub(super) struct Totals {
+    pub(super) entries: CachePadded<AtomicU64>,
+    pub(super) bytes: CachePadded<AtomicU64>,
 }
 
 /// A store. It is read and written by any thread.
 pub struct Store<E: Entry> {
-    cells: Box<[CachePadded<Cell<E>>]>,
-    limits: Limits,
-    limited: bool,
-    totals: Totals,
-    closed: AtomicBool,
+    pub(super) cells: Box<[CachePadded<Cell<E>>]>,
+    pub(super) limits: Limits,
+    pub(super) limited: bool,
+    pub(super) totals: Totals,
+    pub(super) closed: AtomicBool,
     shapes: Shapes,
-    clock: fn() -> Millis,
+    pub(super) clock: fn() -> Millis,
     /// Bytes of what was cleared and is not freed yet.
-    dead: Arc<AtomicU64>,
-    stores: &'static Stores<E>,
+    pub(super) dead: Arc<AtomicU64>,
+    pub(super) stores: &'static Stores<E>,
 }
 
 impl<E: Entry> Store<E> {
@@ -267,35 +260,6 @@ impl<E: Entry> Store<E> {
         (at < self.cells.len()).then_some((at as u64) << 32)
     }
 
-    /// Takes everything out.
-    pub fn clear(&self) {
-        for cell in &self.cells {
-            let old = {
-                let mut shard = cell.shard.write();
-                let mut old = Shard::new(&self.limits);
-                std::mem::swap(&mut *shard, &mut old);
-                shard.keep_figures(&old);
-                if self.limited {
-                    let (entries, bytes) = (old.len() as u64, old.live);
-                    self.count(entries.wrapping_neg(), bytes.wrapping_neg());
-                }
-                cell.next.store(NEVER, Ordering::Relaxed);
-                cell.note(&shard, NEVER);
-                old
-            };
-            if old.len() > 0 {
-                let dead = self.dead.clone();
-                self.stores.bury(Remains::new(old, dead));
-            }
-        }
-    }
-
-    /// Ends the store: nothing is found in it or put into it any more.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.clear();
-    }
-
     /// Entries that made room, and entries whose end came. Takes no lock, so it may be asked for by
     /// a thread that may lose its core meanwhile.
     pub fn losses(&self) -> (u64, u64) {
@@ -333,91 +297,6 @@ impl<E: Entry> Store<E> {
         own as u64 + self.shapes.bytes() + ways.sum::<u64>()
     }
 
-    /// Frees what has expired until `enough` says so, and tells when to come again; `None` for now.
-    pub(super) fn expire(&self, enough: &mut impl FnMut() -> bool) -> Option<Millis> {
-        let now = (self.clock)();
-        let mut next = NEVER;
-        for cell in &self.cells {
-            // A deadline that has just passed may come off the wheel a tick later.
-            while cell.next.load(Ordering::Relaxed) <= now && self.expire_some(cell, now) {
-                if enough() {
-                    return None;
-                }
-            }
-            next = next.min(cell.next.load(Ordering::Relaxed).max(now + 1));
-        }
-        Some(next)
-    }
-
-    /// Frees some of what has expired; whether there was anything to do.
-    fn expire_some(&self, cell: &Cell<E>, now: Millis) -> bool {
-        // Dropped after the lock.
-        let mut expired = SmallVec::<[E; BATCH]>::new();
-        let mut shard = cell.shard.write();
-        let mut work = WORK;
-        while expired.len() < BATCH {
-            match shard.expire(now, &mut work) {
-                Some(entry) => expired.push(entry),
-                None => break,
-            }
-        }
-        cell.next.store(shard.next(), Ordering::Relaxed);
-        let bytes = expired.iter().map(Entry::bytes).sum::<u64>();
-        self.uncount_many(cell, &shard, expired.len(), bytes);
-        drop(shard);
-        work == 0 || !expired.is_empty()
-    }
-
-    /// Evicts until the limits are met: from the shard that was written while it has others than
-    /// the newest, then from those after it, and that one at last.
-    fn make_room(&self, written: usize) {
-        let last = self.cells.len();
-        for step in 0..=last {
-            let cell = &self.cells[(written + step) % last];
-            while self.is_over() && self.evict_some(cell, usize::from(step == 0)) {}
-        }
-    }
-
-    /// Evicts from one shard; whether there was anything beyond the `least` that it keeps.
-    fn evict_some(&self, cell: &Cell<E>, least: usize) -> bool {
-        let mut evicted = SmallVec::<[E; BATCH]>::new();
-        let mut shard = cell.shard.write();
-        while evicted.len() < BATCH && shard.len() > least && self.is_over() {
-            match shard.evict() {
-                Some(entry) => {
-                    self.uncount(cell, &shard, &entry);
-                    evicted.push(entry);
-                }
-                None => break,
-            }
-        }
-        drop(shard);
-        !evicted.is_empty()
-    }
-
-    fn is_over(&self) -> bool {
-        self.totals.entries.load(Ordering::Relaxed) > self.limits.entries
-            || self.totals.bytes.load(Ordering::Relaxed) > self.limits.bytes
-    }
-
-    /// Adds to the totals; wrapped for what is taken.
-    fn count(&self, entries: u64, bytes: u64) {
-        let weight = bytes.wrapping_add(entries.wrapping_mul(OWN_WEIGHT));
-        self.totals.entries.fetch_add(entries, Ordering::Relaxed);
-        self.totals.bytes.fetch_add(weight, Ordering::Relaxed);
-    }
-
-    fn uncount(&self, cell: &Cell<E>, shard: &Shard<E>, entry: &E) {
-        self.uncount_many(cell, shard, 1, entry.bytes());
-    }
-
-    fn uncount_many(&self, cell: &Cell<E>, shard: &Shard<E>, entries: usize, bytes: u64) {
-        cell.note(shard, NEVER);
-        if self.limited {
-            self.count((entries as u64).wrapping_neg(), bytes.wrapping_neg());
-        }
-    }
-
     #[inline]
     fn index(&self, hash: u32) -> usize {
         // The bits that tables use last.
@@ -430,16 +309,10 @@ impl<E: Entry> Store<E> {
     }
 }
 
-impl<E: Entry> Drop for Store<E> {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 impl<E: Entry> Cell<E> {
     /// Leaves word of what is under the lock, before it is let go.
     #[inline]
-    fn note(&self, shard: &Shard<E>, deadline: Millis) {
+    pub(super) fn note(&self, shard: &Shard<E>, deadline: Millis) {
         self.entries.store(shard.len() as u32, Ordering::Relaxed);
         self.evictions.store(shard.evictions, Ordering::Relaxed);
         self.expirations.store(shard.expirations, Ordering::Relaxed);

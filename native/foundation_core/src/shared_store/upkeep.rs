@@ -1,0 +1,138 @@
+//! What keeps a store within its limits and frees what has ended.
+
+use smallvec::SmallVec;
+
+use super::Entry;
+use super::shard::{OWN_WEIGHT, Shard};
+use super::store::{Cell, Store};
+use super::stores::Remains;
+use crate::reaper::{Millis, NEVER};
+use crate::sync::Ordering;
+
+/// Entries that one hold of a lock takes out.
+const BATCH: usize = 32;
+
+/// Steps that one hold of a lock makes to find expired entries.
+const WORK: u32 = 256;
+
+impl<E: Entry> Store<E> {
+    /// Takes everything out.
+    pub fn clear(&self) {
+        for cell in &self.cells {
+            let old = {
+                let mut shard = cell.shard.write();
+                let mut old = Shard::new(&self.limits);
+                std::mem::swap(&mut *shard, &mut old);
+                shard.keep_figures(&old);
+                if self.limited {
+                    let (entries, bytes) = (old.len() as u64, old.live);
+                    self.count(entries.wrapping_neg(), bytes.wrapping_neg());
+                }
+                cell.next.store(NEVER, Ordering::Relaxed);
+                cell.note(&shard, NEVER);
+                old
+            };
+            if old.len() > 0 {
+                let dead = self.dead.clone();
+                self.stores.bury(Remains::new(old, dead));
+            }
+        }
+    }
+
+    /// Ends the store: nothing is found in it or put into it any more.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.clear();
+    }
+
+    /// Frees what has expired until `enough` says so, and tells when to come again; `None` for now.
+    pub(super) fn expire(&self, enough: &mut impl FnMut() -> bool) -> Option<Millis> {
+        let now = (self.clock)();
+        let mut next = NEVER;
+        for cell in &self.cells {
+            // A deadline that has just passed may come off the wheel a tick later.
+            while cell.next.load(Ordering::Relaxed) <= now && self.expire_some(cell, now) {
+                if enough() {
+                    return None;
+                }
+            }
+            next = next.min(cell.next.load(Ordering::Relaxed).max(now + 1));
+        }
+        Some(next)
+    }
+
+    /// Frees some of what has expired; whether there was anything to do.
+    fn expire_some(&self, cell: &Cell<E>, now: Millis) -> bool {
+        // Dropped after the lock.
+        let mut expired = SmallVec::<[E; BATCH]>::new();
+        let mut shard = cell.shard.write();
+        let mut work = WORK;
+        while expired.len() < BATCH {
+            match shard.expire(now, &mut work) {
+                Some(entry) => expired.push(entry),
+                None => break,
+            }
+        }
+        cell.next.store(shard.next(), Ordering::Relaxed);
+        let bytes = expired.iter().map(Entry::bytes).sum::<u64>();
+        self.uncount_many(cell, &shard, expired.len(), bytes);
+        drop(shard);
+        work == 0 || !expired.is_empty()
+    }
+
+    /// Evicts until the limits are met: from the shard that was written while it has others than
+    /// the newest, then from those after it, and that one at last.
+    pub(super) fn make_room(&self, written: usize) {
+        let last = self.cells.len();
+        for step in 0..=last {
+            let cell = &self.cells[(written + step) % last];
+            while self.is_over() && self.evict_some(cell, usize::from(step == 0)) {}
+        }
+    }
+
+    /// Evicts from one shard; whether there was anything beyond the `least` that it keeps.
+    fn evict_some(&self, cell: &Cell<E>, least: usize) -> bool {
+        let mut evicted = SmallVec::<[E; BATCH]>::new();
+        let mut shard = cell.shard.write();
+        while evicted.len() < BATCH && shard.len() > least && self.is_over() {
+            match shard.evict() {
+                Some(entry) => {
+                    self.uncount(cell, &shard, &entry);
+                    evicted.push(entry);
+                }
+                None => break,
+            }
+        }
+        drop(shard);
+        !evicted.is_empty()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.totals.entries.load(Ordering::Relaxed) > self.limits.entries
+            || self.totals.bytes.load(Ordering::Relaxed) > self.limits.bytes
+    }
+
+    /// Adds to the totals; wrapped for what is taken.
+    pub(super) fn count(&self, entries: u64, bytes: u64) {
+        let weight = bytes.wrapping_add(entries.wrapping_mul(OWN_WEIGHT));
+        self.totals.entries.fetch_add(entries, Ordering::Relaxed);
+        self.totals.bytes.fetch_add(weight, Ordering::Relaxed);
+    }
+
+    pub(super) fn uncount(&self, cell: &Cell<E>, shard: &Shard<E>, entry: &E) {
+        self.uncount_many(cell, shard, 1, entry.bytes());
+    }
+
+    fn uncount_many(&self, cell: &Cell<E>, shard: &Shard<E>, entries: usize, bytes: u64) {
+        cell.note(shard, NEVER);
+        if self.limited {
+            self.count((entries as u64).wrapping_neg(), bytes.wrapping_neg());
+        }
+    }
+}
+
+impl<E: Entry> Drop for Store<E> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
