@@ -20,6 +20,9 @@ use crate::terms::{bits, is_immediate, tuple};
 /// a microsecond. What is larger has an environment of its own.
 const BLOCK_BYTES: u64 = 8 * 1024;
 
+/// The same with a packed value, which is copied out beside the lock.
+const PACKED_BYTES: u64 = 72 * 1024;
+
 /// Bytes copied in on a normal scheduler: about 100 us.
 pub const NORMAL_BYTES: u64 = 256 * 1024;
 
@@ -46,14 +49,21 @@ struct Large {
 
 /// A key and a value frozen together; readers keep it beyond the shard's lock.
 pub struct Frozen {
-    /// There until the drop.
-    held: Option<Held<TermArena>>,
+    body: Body,
     bytes: u64,
     weight: u64,
     /// Key and value in it.
     pair: [ErlNifTerm; 2],
     /// Whether the value is the packed form of what was put.
     pub packed: bool,
+}
+
+/// Where they lie.
+enum Body {
+    /// There until the drop.
+    Arena(Option<Held<TermArena>>),
+    /// A value in its packed form has few words, so it needs no environment.
+    Block { _image: Image },
 }
 
 /// What a record shows.
@@ -92,13 +102,29 @@ impl Record {
     ) -> Record {
         let pair = tuple(env, [key, value]);
         let arena = TermArena::freeze(pair, size);
-        let frozen = Frozen {
+        Record::frozen(Frozen {
             bytes: arena.bytes(),
             weight: arena.weight(),
             pair: arena.pair(),
-            held: Some(Held::new(arena, Owner::SharedStores)),
+            body: Body::Arena(Some(Held::new(arena, Owner::SharedStores))),
             packed,
-        };
+        })
+    }
+
+    /// A record of a key and the packed form of a value, where that is no larger than a block takes.
+    pub fn packed(env: Env, shapes: &Shapes, key: Term, packed: Term) -> Option<Record> {
+        let image = Image::build(env, shapes, key.as_c_arg(), packed.as_c_arg(), PACKED_BYTES)?;
+        memory::enter(Owner::SharedStores, image.bytes());
+        Some(Record::frozen(Frozen {
+            bytes: image.bytes(),
+            weight: image.bytes(),
+            pair: [image.key(), image.value()],
+            body: Body::Block { _image: image },
+            packed: true,
+        }))
+    }
+
+    fn frozen(frozen: Frozen) -> Record {
         let raw = Box::into_raw(Box::new(Large {
             meta: Meta::new(),
             frozen: Arc::new(frozen),
@@ -220,8 +246,13 @@ impl Drop for Record {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            held.free(&KEEPER);
+        match &mut self.body {
+            Body::Arena(held) => {
+                if let Some(held) = held.take() {
+                    held.free(&KEEPER);
+                }
+            }
+            Body::Block { .. } => memory::leave(Owner::SharedStores, self.bytes),
         }
     }
 }

@@ -100,8 +100,11 @@ fn put_packed<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
         let Some(key) = handle.key(env, args[1], true) else {
             return Ok(atoms::dirty().encode(env));
         };
-        let size = size(env, args[1], 8 * WORD, packed);
-        let record = Record::large(env, args[1], args[2], size, true);
+        let small = Record::packed(env, handle.store.shapes(), args[1], args[2]);
+        let record = small.unwrap_or_else(|| {
+            let size = size(env, args[1], 8 * WORD, packed);
+            Record::large(env, args[1], args[2], size, true)
+        });
         put_record(env, handle, &key, record, (args[3], condition))
     })
 }
