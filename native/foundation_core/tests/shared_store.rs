@@ -283,6 +283,24 @@ proptest! {
 }
 
 #[test]
+fn a_scan_that_meets_nothing_stops_all_the_same() {
+    const KEYS: u32 = 100_000;
+    let store = Store::new(Limits::NONE, clock, stores());
+    for k in 0..KEYS {
+        let put = store.put(&key(k, KEYS), Pair::new(k, 0, 8), 1, Condition::Always);
+        assert_eq!(put, Ok(()));
+    }
+    NOW.with(|now| now.set(1));
+    let (mut calls, mut cursor) = (0, Some(0));
+    while let Some(at) = cursor {
+        cursor = store.scan(at, |_| panic!("met what has ended"), || false);
+        calls += 1;
+    }
+    // Three entries a bucket, at least half of the buckets full.
+    assert!(calls > KEYS / (256 * 6), "{calls}");
+}
+
+#[test]
 fn the_newest_is_kept_where_there_is_room_for_one() {
     let limits = Limits {
         entries: 1,

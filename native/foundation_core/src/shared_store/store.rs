@@ -11,6 +11,10 @@ use super::{Condition, Entry, Found, Key, Limits, Refusal, Stats};
 use crate::reaper::{Millis, NEVER};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, RwLock};
 
+/// Buckets that one call of a scan goes through, also where it meets nothing: entries whose end has
+/// come, a million maybe.
+const BUCKETS: u32 = 256;
+
 /// A shard and what is known of it without its lock.
 pub(super) struct Cell<E> {
     pub(super) shard: RwLock<Shard<E>>,
@@ -234,8 +238,9 @@ impl<E: Entry> Store<E> {
         self.len() == 0
     }
 
-    /// Calls `visit` with entries until it has seen `enough`, and gives where to go on. Every entry that stays
-    /// from the first call (with 0) to the last is seen once; one that is put meanwhile may be.
+    /// Calls `visit` with entries until it has seen `enough`, or for a bounded time, and gives where to go on.
+    /// Every entry that stays from the first call (with 0) to the last is seen once; one that is put meanwhile
+    /// may be.
     pub fn scan(
         &self,
         cursor: u64,
@@ -244,11 +249,12 @@ impl<E: Entry> Store<E> {
     ) -> Option<u64> {
         let now = (self.clock)();
         let (mut at, mut from) = ((cursor >> 32) as usize, cursor as u32);
+        let mut buckets = 0;
         while let Some(cell) = self.cells.get(at) {
             let shard = cell.shard.read();
             while let Some(next) = shard.scan(from, now, |entry| visit(found(entry))) {
-                from = next;
-                if enough() {
+                (from, buckets) = (next, buckets + 1);
+                if enough() || buckets == BUCKETS {
                     return Some((at as u64) << 32 | u64::from(from));
                 }
             }
