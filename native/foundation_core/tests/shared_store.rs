@@ -175,8 +175,16 @@ fn apply(store: &Store<Pair>, stores: &Stores<Pair>, model: &mut Model, hashes: 
             }
         }
         Op::Modify(k, v) => {
-            let changed = store.modify(&key(k, hashes), |pair| pair.value = v);
+            let version = || store.peek(&key(k, hashes), |found| found.version);
+            let before = version();
+            assert_eq!(store.modify(&key(k, hashes), |_| None::<()>), None);
+            assert_eq!(version(), before);
+            let changed = store.modify(&key(k, hashes), |pair| {
+                pair.value = v;
+                Some(())
+            });
             assert_eq!(changed.is_some(), live(model, k).is_some());
+            assert!(before.is_none() || version() != before);
             if changed.is_some() {
                 model.entry(k).and_modify(|held| held.0 = v);
             }

@@ -178,12 +178,19 @@ impl<E: Entry> Shard<E> {
         self.plan(slot, now, deadline);
     }
 
-    /// Changes an entry in its place; its bytes stay as they are.
-    pub fn modify<R>(&mut self, place: Place, change: impl FnOnce(&mut E) -> R) -> Option<R> {
-        self.version = self.version.wrapping_add(1);
+    /// Changes an entry in its place; its bytes stay as they are. Where `change` gives nothing it has
+    /// changed nothing, and the version stays: else those who then put by version, for want of another
+    /// way, would be in each other's.
+    pub fn modify<R>(
+        &mut self,
+        place: Place,
+        change: impl FnOnce(&mut E) -> Option<R>,
+    ) -> Option<R> {
         let entry = self.table.entry_mut(place)?;
+        let changed = change(entry)?;
+        self.version = self.version.wrapping_add(1);
         entry.meta_mut().version = self.version;
-        Some(change(entry))
+        Some(changed)
     }
 
     /// Takes an entry out.

@@ -213,11 +213,12 @@ impl<E: Entry> Store<E> {
         true
     }
 
-    /// Changes a key's entry in its place; its bytes stay as they are.
+    /// Changes a key's entry in its place; its bytes stay as they are, and all of it where `change`
+    /// gives nothing.
     pub fn modify<R>(
         &self,
         key: &Key<impl Fn(&E) -> bool>,
-        change: impl FnOnce(&mut E) -> R,
+        change: impl FnOnce(&mut E) -> Option<R>,
     ) -> Option<R> {
         let mut shard = self.cell(key.hash).shard.write();
         let (place, entry) = shard.find(key.hash, &key.is, self.clock)?;

@@ -196,7 +196,7 @@ fn increment<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResul
             let changed = handle.store.modify(&key, |record| {
                 record.image_mut(|image| image.and_then(|image| add_in_place(env, image, by)))
             });
-            if let Some(Some(sum)) = changed {
+            if let Some(sum) = changed {
                 return Ok((atoms::ok(), sum).encode(env));
             }
             // Not there, or the sum takes another place: by version then, as often as others come
