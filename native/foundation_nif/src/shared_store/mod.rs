@@ -87,6 +87,12 @@ impl Resource for Handle {
 }
 
 impl Ownership {
+    /// Whether the heir is the owner now.
+    fn is_inherited(&self) -> bool {
+        let heir = self.heir.map(|heir| heir.0);
+        heir.is_some() && self.owner.map(|owner| owner.0) == heir
+    }
+
     /// Makes a living heir the owner.
     fn inherit(&mut self) -> Option<LocalPid> {
         let heir = self.heir.as_mut();
@@ -103,10 +109,20 @@ impl Handle {
         janitor::wake(env);
     }
 
-    /// Makes a living process the owner.
-    fn own(&self, env: Env, resource: &ResourceArc<Handle>, pid: LocalPid) -> bool {
-        // Under the lock, for which `down` waits: the process may die as soon as it is watched.
+    /// Makes a living process the owner, where `may` says so.
+    fn own(
+        &self,
+        env: Env,
+        resource: &ResourceArc<Handle>,
+        pid: LocalPid,
+        may: impl FnOnce(&Ownership) -> bool,
+    ) -> bool {
+        // Under the lock, for which `down` waits: the process may die as soon as it is watched, and
+        // whoever had the store until now may be dying.
         let mut ownership = self.owner.lock();
+        if !may(&ownership) {
+            return false;
+        }
         let Some(monitor) = env.monitor(resource, &pid) else {
             return false;
         };
@@ -127,8 +143,11 @@ impl Handle {
     }
 
     fn tell_heir(&self, env: Env, heir: LocalPid, from: LocalPid) {
-        // Only named stores have heirs.
-        if let Some(resource) = self.name.and_then(names::find) {
+        // Only named stores have heirs. One that was closed has none any more, and its name may be
+        // another's.
+        if let Some(resource) = self.name.and_then(names::find)
+            && resource.id == self.id
+        {
             tell(env, &resource, heir, from);
         }
     }
@@ -245,7 +264,7 @@ fn shared_store_new<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> 
         return Ok(taken(env, &living));
     }
     if let Some(owner) = owner
-        && !handle.own(env, &handle, owner)
+        && !handle.own(env, &handle, owner, |_| true)
     {
         handle.close(env);
     }
@@ -280,13 +299,10 @@ fn take_over<'a>(
     owner: Option<LocalPid>,
     heir: Option<LocalPid>,
 ) -> Term<'a> {
-    let inherited = {
-        let ownership = living.owner.lock();
-        let heir = ownership.heir.map(|heir| heir.0);
-        heir.is_some() && ownership.owner.map(|owner| owner.0) == heir
-    };
+    let take =
+        |owner| living.config == config && living.own(env, living, owner, Ownership::is_inherited);
     match owner {
-        Some(owner) if inherited && living.config == config && living.own(env, living, owner) => {
+        Some(owner) if take(owner) => {
             living.set_heir(env, living, heir);
             living.encode(env)
         }
@@ -303,7 +319,7 @@ fn taken<'a>(env: Env<'a>, living: &ResourceArc<Handle>) -> Term<'a> {
 fn shared_store_give_away<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     let pid: LocalPid = args[1].decode()?;
     with_resource(env, args[0], |resource| {
-        if !resource.own(env, resource, pid) {
+        if !resource.own(env, resource, pid, |_| true) {
             return atoms::noproc().encode(env);
         }
         tell(env, resource, pid, env.pid());
