@@ -24,6 +24,12 @@ pub enum Fault {
         /// What was met, and what it takes.
         reason: &'static str,
     },
+    /// A map is asked for what is larger than any key that is looked for.
+    #[error("the path leads nowhere at step {at}: no key there is as large")]
+    Large {
+        /// Steps before this one.
+        at: u64,
+    },
     /// The path itself is no proper list.
     #[error("the path is not a proper list")]
     Improper,
@@ -36,7 +42,7 @@ impl Fault {
     /// Steps before the one that failed.
     pub fn at(&self) -> Option<u64> {
         match self {
-            Fault::Missing { at, .. } | Fault::NoStep { at, .. } => Some(*at),
+            Fault::Missing { at, .. } | Fault::NoStep { at, .. } | Fault::Large { at } => Some(*at),
             Fault::Improper | Fault::Long => None,
         }
     }
@@ -61,6 +67,8 @@ pub trait Reader<'a> {
 
     /// What the value is.
     fn kind(&self, term: Self::Term) -> Kind<'a, Self::Term>;
+    /// Whether a step is too large to be looked for among keys: what looks goes through all of it.
+    fn is_large(&self, step: Self::Term) -> bool;
     /// The value behind a key of a map.
     fn value(&self, map: Self::Term, key: Self::Term) -> Option<Self::Term>;
     /// Head and tail of a list that is not empty.
@@ -86,6 +94,7 @@ pub fn follow<'a, R: Reader<'a>>(
     while let Some((step, rest)) = reader.cell(path) {
         left = left.checked_sub(1).ok_or(Fault::Long)?;
         term = match reader.kind(term) {
+            Kind::Map if reader.is_large(step) => return Err(Fault::Large { at }),
             Kind::Map => {
                 let missing = Fault::Missing {
                     at,

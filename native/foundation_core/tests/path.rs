@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::tree::{Forest, Id, Node, Tree};
+use common::tree::{Forest, Id, LARGEST_KEY, Node, Tree};
 use foundation_core::path::{Fault, follow};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -117,7 +117,14 @@ fn a_step_that_leads_nowhere_says_where_and_why() {
         );
         assert_eq!(fault.at(), Some(steps.len() as u64 - 1));
     }
+    let large = Node::Tuple(vec![sample.root; LARGEST_KEY + 1]);
+    let fault = sample.follow(&[large.clone()], ENOUGH).unwrap_err();
+    assert_eq!((fault, fault.at()), (Fault::Large { at: 0 }, Some(0)));
+    let missing = missing(0, "map", "key");
+    let small = Node::Tuple(vec![sample.root; LARGEST_KEY]);
+    assert_eq!(sample.follow(&[small], ENOUGH).unwrap_err(), missing);
     for (steps, reason) in [
+        (vec![Int(1), large], "a tuple takes a position"),
         (vec![Int(1), Atom(1)], "a tuple takes a position"),
         (
             vec![Int(1), Int(0), Int(0)],

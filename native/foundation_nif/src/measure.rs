@@ -39,6 +39,13 @@ impl Terms {
         }
     }
 
+    /// Whether there were funs, of which the walk counts no variables.
+    fn met_funs(&self) -> bool {
+        // SAFETY: the terms are alive during the call that made this source.
+        let is_fun = |term: &ErlNifTerm| unsafe { enif_is_fun(self.env, *term) != 0 };
+        self.apart.iter().any(is_fun)
+    }
+
     /// A container by the interface alone.
     fn container<'a>(&self, term: ErlNifTerm, size: &mut Size) -> Option<Shape<'a, ErlNifTerm>> {
         // SAFETY: the term is alive during the call that made this source, and each value is read
@@ -139,6 +146,17 @@ impl Terms {
         }
         true
     }
+}
+
+/// Whether all of a term is of at most `most` bytes. The walk sees no variables of funs: terms with some
+/// are only where `funs` says so.
+pub fn is_within(env: Env, term: ErlNifTerm, most: u64, funs: bool) -> bool {
+    if terms::is_immediate(term) {
+        return true;
+    }
+    let mut source = Terms::new(env);
+    let (_, outcome) = measure::measure(&mut source, term, most);
+    outcome == Outcome::Complete && (funs || !source.met_funs())
 }
 
 /// A bitstring from OTP 27 on: on the heap up to 64 bytes, else a range of bits (five words) and a

@@ -5,16 +5,28 @@ use foundation_core::path::{self, Fault, Kind, Reader};
 use rustler::sys::*;
 use rustler::{Encoder, Env, NifResult, Term};
 
+use crate::measure::is_within;
 use crate::raw::raw_nif;
 use crate::terms::atoms;
 
 /// Steps and list cells that a normal scheduler passes: about 5 us.
 pub const NORMAL_WORK: u64 = 1024;
 
-/// Reads terms through the interface, whichever environment they lie in.
-pub struct Terms(pub *mut ErlNifEnv);
+/// Bytes of a step that a normal scheduler looks for among the keys of a map: hashing it neither ends
+/// early nor counts as work. Twice what a block of a store holds.
+const STEP_BYTES: u64 = 16 * 1024;
 
-impl<'a> Reader<'a> for Terms {
+/// The same on a dirty scheduler: a term that shares its parts over and over has no end for a hash.
+const LARGEST_STEP_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Reads terms through the interface, whichever environment they lie in.
+struct Terms<'e> {
+    env: Env<'e>,
+    /// Bytes of a step.
+    most: u64,
+}
+
+impl<'a> Reader<'a> for Terms<'_> {
     type Term = ErlNifTerm;
 
     // SAFETY, for all of these: the caller holds on to the terms, and each value is read only
@@ -23,11 +35,11 @@ impl<'a> Reader<'a> for Terms {
         let (mut arity, mut elements) = (0, std::ptr::null());
         // SAFETY: as above.
         unsafe {
-            if enif_is_map(self.0, term) != 0 {
+            if enif_is_map(self.env.as_c_arg(), term) != 0 {
                 Kind::Map
-            } else if enif_is_list(self.0, term) != 0 {
+            } else if enif_is_list(self.env.as_c_arg(), term) != 0 {
                 Kind::List
-            } else if enif_get_tuple(self.0, term, &mut arity, &mut elements) == 0 {
+            } else if enif_get_tuple(self.env.as_c_arg(), term, &mut arity, &mut elements) == 0 {
                 Kind::Other
             } else if arity == 0 {
                 Kind::Tuple(&[])
@@ -37,11 +49,15 @@ impl<'a> Reader<'a> for Terms {
         }
     }
 
+    fn is_large(&self, step: ErlNifTerm) -> bool {
+        !is_within(self.env, step, self.most, self.most == LARGEST_STEP_BYTES)
+    }
+
     fn value(&self, map: ErlNifTerm, key: ErlNifTerm) -> Option<ErlNifTerm> {
         let mut value = MaybeUninit::uninit();
         // SAFETY: as above.
         unsafe {
-            let found = enif_get_map_value(self.0, map, key, value.as_mut_ptr()) != 0;
+            let found = enif_get_map_value(self.env.as_c_arg(), map, key, value.as_mut_ptr()) != 0;
             found.then(|| value.assume_init())
         }
     }
@@ -50,22 +66,27 @@ impl<'a> Reader<'a> for Terms {
         let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: as above.
         unsafe {
-            let found = enif_get_list_cell(self.0, list, head.as_mut_ptr(), tail.as_mut_ptr()) != 0;
+            let found = enif_get_list_cell(
+                self.env.as_c_arg(),
+                list,
+                head.as_mut_ptr(),
+                tail.as_mut_ptr(),
+            ) != 0;
             found.then(|| (head.assume_init(), tail.assume_init()))
         }
     }
 
     fn is_nil(&self, term: ErlNifTerm) -> bool {
         // SAFETY: as above.
-        unsafe { enif_is_empty_list(self.0, term) != 0 }
+        unsafe { enif_is_empty_list(self.env.as_c_arg(), term) != 0 }
     }
 
     fn position(&self, step: ErlNifTerm) -> Option<i64> {
         let mut position = 0;
         // SAFETY: as above.
         unsafe {
-            match enif_get_int64(self.0, step, &mut position) {
-                0 if enif_is_number(self.0, step) != 0 => self.beyond(step),
+            match enif_get_int64(self.env.as_c_arg(), step, &mut position) {
+                0 if enif_is_number(self.env.as_c_arg(), step) != 0 => self.beyond(step),
                 0 => None,
                 _ => Some(position),
             }
@@ -74,7 +95,7 @@ impl<'a> Reader<'a> for Terms {
 
     fn is_key(&self, step: ErlNifTerm) -> bool {
         // SAFETY: as above.
-        unsafe { enif_is_atom(self.0, step) != 0 }
+        unsafe { enif_is_atom(self.env.as_c_arg(), step) != 0 }
     }
 
     fn same_key(&self, left: ErlNifTerm, right: ErlNifTerm) -> bool {
@@ -83,18 +104,39 @@ impl<'a> Reader<'a> for Terms {
     }
 }
 
-impl Terms {
+impl Terms<'_> {
     /// An integer that no list or tuple reaches is a position all the same.
     fn beyond(&self, step: ErlNifTerm) -> Option<i64> {
         // SAFETY: the caller holds on to the term.
-        let kind = unsafe { enif_term_type(self.0, step) };
+        let kind = unsafe { enif_term_type(self.env.as_c_arg(), step) };
         matches!(kind, ErlNifTermType::ERL_NIF_TERM_TYPE_INTEGER).then_some(i64::MAX)
     }
 }
 
-/// Follows a path; the part lies where `term` does.
-pub fn follow(env: Env, term: ErlNifTerm, path: Term, work: u64) -> Result<ErlNifTerm, Fault> {
-    path::follow(&Terms(env.as_c_arg()), term, path.as_c_arg(), work)
+/// Follows a path; the part lies where `term` does. Steps that are large are [`Fault::Long`] but on
+/// a dirty scheduler.
+pub fn follow(
+    env: Env,
+    term: ErlNifTerm,
+    path: Term,
+    work: u64,
+    dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    let most = if dirty {
+        LARGEST_STEP_BYTES
+    } else {
+        STEP_BYTES
+    };
+    match path::follow(&Terms { env, most }, term, path.as_c_arg(), work) {
+        Err(Fault::Large { .. }) if !dirty => Err(Fault::Long),
+        found => found,
+    }
+}
+
+/// Follows a path in a block of a store, which has no key of [`STEP_BYTES`] and no fun.
+pub fn follow_small(env: Env, term: ErlNifTerm, path: Term) -> Result<ErlNifTerm, Fault> {
+    let most = STEP_BYTES;
+    path::follow(&Terms { env, most }, term, path.as_c_arg(), u64::MAX)
 }
 
 /// `{:error, {reason, message, context}}` for a path that leads nowhere; `:dirty` and `:improper`
@@ -112,20 +154,22 @@ pub fn refuse<'a>(env: Env<'a>, fault: Fault) -> Term<'a> {
     }
 }
 
-fn fetch<'a>(env: Env<'a>, args: &[Term<'a>], work: u64) -> NifResult<Term<'a>> {
-    Ok(match follow(env, args[0].as_c_arg(), args[1], work) {
-        // SAFETY: the part is a term of the caller's own.
-        Ok(part) => (atoms::ok(), unsafe { Term::new(env, part) }).encode(env),
-        Err(fault) => refuse(env, fault),
-    })
+fn fetch<'a>(env: Env<'a>, args: &[Term<'a>], work: u64, dirty: bool) -> NifResult<Term<'a>> {
+    Ok(
+        match follow(env, args[0].as_c_arg(), args[1], work, dirty) {
+            // SAFETY: the part is a term of the caller's own.
+            Ok(part) => (atoms::ok(), unsafe { Term::new(env, part) }).encode(env),
+            Err(fault) => refuse(env, fault),
+        },
+    )
 }
 
 fn path_fetch<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    fetch(env, args, NORMAL_WORK)
+    fetch(env, args, NORMAL_WORK, false)
 }
 
 fn path_fetch_dirty<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
-    fetch(env, args, u64::MAX)
+    fetch(env, args, u64::MAX, true)
 }
 
 raw_nif!("path_fetch", 2, Normal, path_fetch);

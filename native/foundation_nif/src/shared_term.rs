@@ -142,7 +142,7 @@ fn shared_term_fetch_in<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'
 
 /// A copy of the part that the path leads to.
 fn part<'a>(env: Env<'a>, arena: &TermArena, path: Term<'a>) -> Term<'a> {
-    let part = match path::follow(env, arena.term(), path, NORMAL_WORK) {
+    let part = match path::follow(env, arena.term(), path, NORMAL_WORK, false) {
         Ok(part) => part,
         Err(fault) => return path::refuse(env, fault),
     };
@@ -173,7 +173,7 @@ fn shared_term_send<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> 
 }
 
 fn send_part<'a>(env: Env<'a>, arena: &TermArena, path: Term<'a>, reference: Term<'a>) -> Term<'a> {
-    match path::follow(env, arena.term(), path, u64::MAX) {
+    match path::follow(env, arena.term(), path, u64::MAX, true) {
         Ok(part) => send_copy(env, reference, part),
         Err(fault) => path::refuse(env, fault),
     }

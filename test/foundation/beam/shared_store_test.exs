@@ -137,6 +137,27 @@ defmodule Foundation.BEAM.SharedStoreTest do
       end
     end
 
+    test "a step is no larger than a key may be: what looks for it would not end" do
+      store = SharedStore.new()
+      endless = Enum.reduce(1..200, [1], fn _, inner -> [inner | inner] end)
+      name = Enum.to_list(1..2_000)
+
+      for rows <- [1..40, 1..40_000], opts <- [[], [compress_above: 100]] do
+        store = SharedStore.new(opts)
+        SharedStore.put(store, :key, Map.new(rows, &{&1, &1}))
+        assert {:error, error} = SharedStore.fetch_in(store, :key, [endless])
+        assert {error.error_type, error.context.at} == {:path_not_found, 0}
+        assert error_type(SharedStore.fetch_in(store, :key, [name])) == :path_not_found
+        assert Enum.to_list(SharedStore.stream(store, {:path, [endless]})) == []
+      end
+
+      # One as large as that is found where it is a key.
+      SharedStore.put(store, :key, Map.new(1..40, &{&1, &1}) |> Map.put(name, :named))
+      assert SharedStore.fetch_in(store, :key, [name]) == {:ok, :named}
+      SharedStore.put(store, :key, %{name => :named})
+      assert SharedStore.fetch_in(store, :key, [name]) == {:ok, :named}
+    end
+
     test "what is no path raises" do
       store = SharedStore.new()
       SharedStore.put(store, :key, %{a: %{b: 1}})

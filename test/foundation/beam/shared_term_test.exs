@@ -133,6 +133,17 @@ defmodule Foundation.BEAM.SharedTermTest do
       assert SharedTerm.fetch_in(handle, [:small]) == {:ok, 1}
     end
 
+    test "a step is no larger than a key may be: what looks for it would not end" do
+      endless = Enum.reduce(1..200, [1], fn _, inner -> [inner | inner] end)
+      name = Enum.to_list(1..2_000)
+      map = Map.new(1..40, &{&1, &1})
+      assert {:error, error} = SharedTerm.fetch_in(SharedTerm.new(map), [endless])
+      assert {error.error_type, error.context.at} == {:path_not_found, 0}
+      assert error_type(SharedTerm.fetch_in(SharedTerm.new(map), [name])) == :path_not_found
+      named = SharedTerm.new(Map.put(map, name, :named))
+      assert SharedTerm.fetch_in(named, [name]) == {:ok, :named}
+    end
+
     test "what is no path is refused" do
       handle = SharedTerm.new(%{a: 1})
 

@@ -201,6 +201,9 @@ impl<'f> Source<'f> for Walk<'f> {
     }
 }
 
+/// Elements of a tuple above which no map is asked for it.
+pub const LARGEST_KEY: usize = 100;
+
 impl<'f> Reader<'f> for &'f Forest {
     type Term = Id;
 
@@ -211,6 +214,10 @@ impl<'f> Reader<'f> for &'f Forest {
             Node::Nil | Node::Cons(..) => Kind::List,
             _ => Kind::Other,
         }
+    }
+
+    fn is_large(&self, step: Id) -> bool {
+        matches!(self.node(step), Node::Tuple(parts) if parts.len() > LARGEST_KEY)
     }
 
     fn value(&self, map: Id, key: Id) -> Option<Id> {

@@ -217,7 +217,7 @@ fn item<'a>(
         let part = if atoms::entries() == what {
             Some(value)
         } else {
-            path::follow(env, value, what, u64::MAX).ok()
+            path::follow_small(env, value, what).ok()
         };
         part.map(|part| tuple(env, [key, copy(env, part)]))
     })

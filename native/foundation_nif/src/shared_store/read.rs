@@ -117,7 +117,7 @@ fn fetch_in<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult
 fn small_part<'a>(env: Env<'a>, image: &Image, path: Term<'a>) -> Term<'a> {
     // A block has fewer cells than a normal scheduler passes; only the path can be longer, and then
     // it leads nowhere before its end.
-    match path::follow(env, image.value(), path, u64::MAX) {
+    match path::follow_small(env, image.value(), path) {
         Ok(part) => ok(env, copy(env, part)),
         Err(fault) => path::refuse(env, fault),
     }
@@ -128,7 +128,7 @@ fn large_part<'a>(env: Env<'a>, frozen: &Frozen, path: Term<'a>, dirty: bool) ->
         return (atoms::packed(), copy(env, frozen.value())).encode(env);
     }
     let work = if dirty { u64::MAX } else { NORMAL_WORK };
-    let part = match path::follow(env, frozen.value(), path, work) {
+    let part = match path::follow(env, frozen.value(), path, work, dirty) {
         Ok(part) => part,
         // What is long to follow is followed where the part is sent from.
         Err(Fault::Long) => return atoms::send().encode(env),
@@ -170,7 +170,7 @@ fn send<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Ter
             }
             Shown::Large(frozen) => frozen.value(),
         };
-        Ok(send_part(env, value, request, reference))
+        Ok(send_part(env, value, request, reference, DIRTY))
     })
 }
 
@@ -179,11 +179,12 @@ fn send_part<'a>(
     value: ErlNifTerm,
     request: Term<'a>,
     reference: Term<'a>,
+    dirty: bool,
 ) -> Term<'a> {
     if request.decode::<Atom>().is_ok() {
         return send_copy(env, reference, value);
     }
-    match path::follow(env, value, request, u64::MAX) {
+    match path::follow(env, value, request, u64::MAX, dirty) {
         Ok(part) => send_copy(env, reference, part),
         Err(fault) => path::refuse(env, fault),
     }
