@@ -13,7 +13,7 @@ use rustler::{Env, Term};
 use crate::arena::{TermArena, copy};
 use crate::image::Image;
 use crate::janitor::KEEPER;
-use crate::measure::Terms;
+use crate::measure::{Terms, is_within};
 use crate::terms::{bits, is_immediate, tuple};
 
 /// Bytes of key and value that are kept in one block, and copied out under the shard's lock: about
@@ -282,12 +282,9 @@ pub fn key<'a>(
     dirty: bool,
 ) -> Option<Key<impl Fn(&Record) -> bool + use<>>> {
     let word = term.as_c_arg();
-    if !is_immediate(word) {
-        let most = if dirty { LARGEST_KEY_BYTES } else { KEY_BYTES };
-        let (_, outcome) = measure::measure(&mut Terms::new(env), word, most);
-        if outcome != Outcome::Complete {
-            return None;
-        }
+    let most = if dirty { LARGEST_KEY_BYTES } else { KEY_BYTES };
+    if !is_within(env, word, most, dirty) {
+        return None;
     }
     // SAFETY: the term is alive during the call.
     let hash = unsafe { enif_hash(ErlNifHash::ERL_NIF_INTERNAL_HASH, word, u64::from(salt)) };

@@ -5,6 +5,7 @@ defmodule Foundation.BEAM.SharedStore.KeysTest do
   import Foundation.Stores
 
   alias Foundation.BEAM.SharedStore
+  alias Foundation.Native
 
   test "keys are told apart by exact equality" do
     store = SharedStore.new()
@@ -81,6 +82,21 @@ defmodule Foundation.BEAM.SharedStore.KeysTest do
     end
 
     assert SharedStore.size(store) == 0
+  end
+
+  test "a key with a fun is hashed on a dirty scheduler: no walk sees what the fun holds" do
+    list = Enum.to_list(1..100_000)
+    store = SharedStore.new()
+
+    for key <- [fn -> list end, {:key, [fn -> list end]}] do
+      assert Native.shared_store_fetch(store, key) == :dirty
+      assert SharedStore.put(store, key, 1) == :ok
+      assert SharedStore.fetch(store, key) == {:ok, 1}
+      assert SharedStore.put_many(store, [{key, 2}]) == :ok
+      assert SharedStore.fetch_many(store, [key]) == {:ok, [{key, 2}]}
+      assert SharedStore.delete_many(store, [1, key]) == :ok
+      refute SharedStore.member?(store, key)
+    end
   end
 
   test "a key that was made anew is the same key" do
