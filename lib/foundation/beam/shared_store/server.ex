@@ -19,8 +19,12 @@ defmodule Foundation.BEAM.SharedStore.Server do
 
   @doc "Tells the server, if there is one, that its store has been closed."
   @spec closed(atom(), pid() | nil) :: :ok
+  def closed(nil, _owner), do: :ok
+
   def closed(name, owner) do
-    if name && owner && Process.whereis(name) == owner, do: send(owner, {__MODULE__, :closed})
+    server = Process.whereis(name)
+    # A store has no owner for a moment when it has just been named.
+    if is_pid(server) and owner in [nil, server], do: send(server, {__MODULE__, :closed})
     :ok
   end
 
@@ -63,7 +67,12 @@ defmodule Foundation.BEAM.SharedStore.Server do
   end
 
   @impl true
-  def handle_info({__MODULE__, :closed}, handle), do: {:stop, :normal, handle}
+  def handle_info({__MODULE__, :closed}, handle) do
+    if Native.shared_store_about(handle) == :gone,
+      do: {:stop, :normal, handle},
+      else: {:noreply, handle}
+  end
+
   def handle_info(_other, handle), do: {:noreply, handle}
 
   # The store may have been given away since.

@@ -109,6 +109,23 @@ defmodule Foundation.BEAM.SharedStore.OwnershipTest do
       assert SharedStore.size(@name) == 0
     end
 
+    test "that is closed at once, while its process starts, ends that process too" do
+      child = {SharedStore, name: @name, heir: keeper()}
+
+      {:ok, supervisor} =
+        Supervisor.start_link([child], strategy: :one_for_one, max_restarts: 999)
+
+      for _ <- 1..300 do
+        SharedStore.close(@name)
+        assert eventually?(fn -> SharedStore.alive?(@name) end)
+      end
+
+      # What was closed comes to nobody.
+      refute_received {:kept, _heir, {:foundation_store_transfer, _, _}}
+      Supervisor.stop(supervisor)
+      assert SharedStore.close(@name) == :ok
+    end
+
     test "the child's id is the name, so that a supervisor takes several" do
       children =
         for name <- [:ownership_a, :ownership_b], do: {SharedStore, name: name, ttl: 1_000}
