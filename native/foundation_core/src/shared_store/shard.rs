@@ -39,6 +39,13 @@ pub enum Written<E> {
     Refused(E),
 }
 
+/// What knows entries that are gone: kept to be freed with them.
+pub struct Lists {
+    _slots: Chunked<u32>,
+    _wheel: Option<Box<Wheel>>,
+    _queue: Option<Box<S3Fifo>>,
+}
+
 impl<E: Entry> Shard<E> {
     /// An empty shard.
     pub fn new(limits: &Limits) -> Self {
@@ -79,9 +86,14 @@ impl<E: Entry> Shard<E> {
         self.table.keep_figures(&other.table);
     }
 
-    /// The table alone, for what ends a shard.
-    pub fn into_table(self) -> Table<E> {
-        self.table
+    /// The table, and the lists that know its entries: for what ends a shard.
+    pub fn into_parts(self) -> (Table<E>, Lists) {
+        let lists = Lists {
+            _slots: self.slots,
+            _wheel: self.wheel,
+            _queue: self.queue,
+        };
+        (self.table, lists)
     }
 
     /// The live entry of a key.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::shard::Shard;
+use super::shard::{Lists, Shard};
 use super::table::Table;
 use super::{Entry, Store};
 use crate::reaper::{NEVER, Next};
@@ -15,15 +15,18 @@ const BATCH: usize = 16;
 pub struct Remains<E: Entry> {
     table: Table<E>,
     dead: Arc<AtomicU64>,
+    _lists: Lists,
 }
 
 impl<E: Entry> Remains<E> {
     /// Counts as dead until it is freed.
     pub fn new(shard: Shard<E>, dead: Arc<AtomicU64>) -> Self {
         dead.fetch_add(shard.live, Ordering::Relaxed);
+        let (table, lists) = shard.into_parts();
         Remains {
-            table: shard.into_table(),
+            table,
             dead,
+            _lists: lists,
         }
     }
 
