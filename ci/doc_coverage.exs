@@ -6,7 +6,8 @@
 # A public module is one in lib/ without `@moduledoc false`. It has a moduledoc. Each of its public
 # functions, macros and callbacks has a `@doc`, the functions a `@spec`, and functions and macros an
 # `iex>` example, which some test file runs with `doctest`. In `Foundation.Native` every group of
-# stubs is named after the Rust file that holds its NIFs, and has exactly those.
+# stubs is named after the Rust file, or the folder of Rust files, that holds its NIFs, and has exactly
+# those.
 
 defmodule DocCoverage do
   # Functions whose result an example cannot show: {module, name, arity} => reason. What delegates to
@@ -27,7 +28,7 @@ defmodule DocCoverage do
         IO.puts(
           "docs: #{length(modules)} modules, #{length(entries)} functions, " <>
             "#{Enum.count(entries, & &1.example?)} with examples; " <>
-            "#{stubs} native functions in #{groups} files"
+            "#{stubs} native functions in #{groups} groups"
         )
 
       faults ->
@@ -136,7 +137,7 @@ defmodule DocCoverage do
     nifs =
       for {file, source} <- sources, nifs = nifs(source), nifs != [], do: {file, nifs}, into: %{}
 
-    named = Enum.map(groups, fn {group, _} -> file(group, sources) end)
+    named = Enum.flat_map(groups, fn {group, _} -> files(group, sources) end)
 
     unnamed =
       for {file, _} <- nifs,
@@ -152,6 +153,8 @@ defmodule DocCoverage do
   defp stubs do
     @native
     |> File.read!()
+    # A long head has its body on the next line.
+    |> String.replace(~r/,\n +do:/, ", do:")
     |> String.split("\n")
     |> Enum.reduce([], fn line, groups ->
       group = Regex.run(~r/^  # (\w+)$/, line)
@@ -183,21 +186,25 @@ defmodule DocCoverage do
   end
 
   defp group_faults({group, stubs}, nifs, sources) do
-    file = file(group, sources)
-    held = Map.get(nifs, file, [])
+    files = files(group, sources)
+    held = Enum.flat_map(files, &Map.get(nifs, &1, []))
+    where = Path.join(@rust, Macro.underscore(group))
 
-    [{not is_map_key(sources, file), "has no file #{file}"}]
+    [{files == [], "has neither #{where}.rs nor files in #{where}"}]
     |> Enum.concat(
-      for stub <- stubs -- held, do: {true, "has #{stub}, which is no NIF of #{file}"}
+      for stub <- stubs -- held, do: {true, "has #{stub}, which is no NIF of #{where}"}
     )
-    |> Enum.concat(for nif <- held -- stubs, do: {true, "lacks #{nif} of #{file}"})
+    |> Enum.concat(for nif <- held -- stubs, do: {true, "lacks #{nif} of #{where}"})
     |> faults("#{@native}: the group #{group}")
   end
 
-  defp file(group, sources) do
-    name = Macro.underscore(group)
-    folder = Path.join([@rust, name, "mod.rs"])
-    if is_map_key(sources, folder), do: folder, else: Path.join(@rust, name <> ".rs")
+  # The file of that name, and what is in the folder of that name.
+  defp files(group, sources) do
+    where = Path.join(@rust, Macro.underscore(group))
+
+    for {file, _} <- sources,
+        file == where <> ".rs" or String.starts_with?(file, where <> "/"),
+        do: file
   end
 
   defp faults(list, subject), do: for({true, fault} <- list, do: "#{subject} #{fault}")
