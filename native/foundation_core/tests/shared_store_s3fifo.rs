@@ -185,32 +185,74 @@ proptest! {
         prop_assert!(table.order.is_empty());
     }
 
-    /// One hash in fifteen may be forgotten early; none is remembered too long or known that never came.
     #[test]
     fn ghosts_are_the_last_hashes(seed: u64, memories in vec(0..3000u32, 1..5)) {
-        let mut ghosts = Ghosts::default();
-        let (mut made, mut most) = (0, 0);
-        let hash = |number: u32| (number ^ seed as u32).wrapping_mul(0x9e37_79b1);
-        for memory in memories {
-            for _ in 0..10_000 {
-                ghosts.remember(hash(made), memory);
-                made += 1;
-            }
-            let older = made - memory;
-            prop_assert!((older.saturating_sub(5000)..older).all(|n| !ghosts.take(hash(n), memory)));
-            prop_assert!((made..made + 1000).all(|n| !ghosts.take(hash(n), memory)));
-            let kept = (older..made).filter(|n| ghosts.take(hash(*n), memory)).count();
-                        prop_assert!(kept as u32 + memory / 12 + 10 >= memory, "{} of {}", kept, memory);
-            prop_assert!((older..made).all(|n| !ghosts.take(hash(n), memory)));
-            most = most.max(memory);
-            // Not more than for the most, and the last chunks.
-            prop_assert!(ghosts.bytes() <= most as usize * 128 / 10 + 3 * 16 * 1024);
-        }
-        for _ in 0..2 * most {
-            ghosts.shrink(0);
-        }
-        prop_assert!(ghosts.bytes() <= 17 * 1024);
+        check_ghosts(seed, memories);
     }
+}
+
+fn nth_hash(number: u32, seed: u64) -> u32 {
+    (number ^ seed as u32).wrapping_mul(0x9e37_79b1)
+}
+
+/// Some hashes may be forgotten early; none is remembered too long or known that never came.
+fn check_ghosts(seed: u64, memories: Vec<u32>) -> Vec<usize> {
+    let mut ghosts = Ghosts::default();
+    let (mut made, mut most, mut all_lost) = (0, 0, Vec::new());
+    let hash = |number: u32| nth_hash(number, seed);
+    for memory in memories {
+        for _ in 0..10_000 {
+            ghosts.remember(hash(made), memory);
+            made += 1;
+        }
+        let older = made - memory;
+        assert!((older.saturating_sub(5000)..older).all(|n| !ghosts.take(hash(n), memory)));
+        assert!((made..made + 1000).all(|n| !ghosts.take(hash(n), memory)));
+        let lost = (older..made)
+            .filter(|n| !ghosts.take(hash(*n), memory))
+            .count();
+        // At worst one in fifteen on average, and chance: buckets that are full with an average of
+        // seven and a half lose 0.85 of theirs, give or take 1.5, and there is one for fifteen ghosts.
+        let chance = 6.0 * 1.5 * (f64::from(memory) / 15.0).sqrt();
+        let bound = f64::from(memory) / 15.0 + chance;
+        assert!(lost as f64 <= bound + 1.0, "{lost} of {memory}");
+        assert!((older..made).all(|n| !ghosts.take(hash(n), memory)));
+        all_lost.push(lost);
+        most = most.max(memory);
+        // Not more than for the most, and the last chunks.
+        assert!(ghosts.bytes() <= most as usize * 128 / 10 + 3 * 16 * 1024);
+    }
+    for _ in 0..2 * most {
+        ghosts.shrink(0);
+    }
+    assert!(ghosts.bytes() <= 17 * 1024);
+    all_lost
+}
+
+/// More are forgotten here than one in twelve and ten, by chance: 178 buckets are 128 of which 50 are
+/// split, and the hashes of one seed in a few hundred crowd in the others so.
+#[test]
+fn ghosts_of_a_half_split_table_may_lose_more_than_the_average() {
+    let lost = check_ghosts(4_382_538_056_497_032_320, vec![0, 0, 890]);
+    assert!(lost[2] > 890 / 12 + 10, "{lost:?}");
+}
+
+#[test]
+fn one_ghost_in_forty_is_forgotten_early_and_one_in_fifteen_while_half_of_the_buckets_are_split() {
+    let lost = |memory: u32| {
+        let lost_of = |seed: u64| {
+            let mut ghosts = Ghosts::default();
+            let hash = |number: u32| nth_hash(number, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            (0..3 * memory).for_each(|n| ghosts.remember(hash(n), memory));
+            let last = 2 * memory..3 * memory;
+            last.filter(|n| !ghosts.take(hash(*n), memory)).count()
+        };
+        (0..200).map(lost_of).sum::<usize>() as f64 / (200.0 * f64::from(memory))
+    };
+    // 128 buckets, and 192.
+    let (whole, half) = (lost(128 * 5), lost(192 * 5));
+    assert!((1.0 / 50.0..1.0 / 35.0).contains(&whole), "{whole}");
+    assert!((1.0 / 25.0..1.0 / 15.0).contains(&half), "{half}");
 }
 
 #[test]
