@@ -1,6 +1,7 @@
 defmodule Foundation.Stores do
   @moduledoc "What the tests of SharedStore share."
 
+  alias Foundation.BEAM.SharedStore
   alias Foundation.{Error, Eventually, NativeBytes}
 
   @doc "The type of the error that a call has returned."
@@ -9,6 +10,12 @@ defmodule Foundation.Stores do
   @doc "Whether the last store is freed before long; earlier tests may still be letting go of theirs."
   def no_store_left? do
     Eventually.eventually?(fn -> NativeBytes.settle().shared_stores == 0 end)
+  end
+
+  @doc "Bytes of a store's entries."
+  def live_bytes(store) do
+    {:ok, %{live_bytes: bytes}} = SharedStore.stats(store)
+    bytes
   end
 
   @doc "Larger than what a normal scheduler copies (256 KB)."
