@@ -1,9 +1,11 @@
 defmodule Foundation.Janitor do
   @moduledoc false
 
-  # Ends what has expired and frees what is large, in steps of about a millisecond on a dirty
-  # scheduler, and expires entries of stores in slices of a tenth of that on a normal one. The native side wakes it (`:foundation_janitor_step`) when there is something to do
-  # earlier than it knows; otherwise it sleeps until the next deadline, and a second at most.
+  # Ends shared terms that have expired and frees what is large, in steps of about a millisecond on a
+  # dirty scheduler, and frees entries of stores that have expired, in slices of a tenth of that on a
+  # normal one. The native side wakes it (`:foundation_janitor_step`) when a shared term ends earlier
+  # than it knows, or something waits to be freed; otherwise it sleeps until the next deadline, and a
+  # second at most.
 
   use GenServer
 

@@ -13,13 +13,16 @@ defmodule Foundation.BEAM.Memory do
         }
 
   @doc """
-  Bytes held by this library's native code. Neither `:erlang.memory/0` nor the garbage collector
-  sees them.
+  Bytes held by this library's native code. The garbage collector sees none of them, no process is
+  charged for them, and of what Rust allocates `:erlang.memory/0` has nothing. What is frozen in an
+  environment of its own (shared terms, large entries of stores) the VM counts as well, under
+  `:processes` in `:erlang.memory/0`.
 
     * `:shared_terms` - frozen copies and their handles (`Foundation.BEAM.SharedTerm`), without the
       payload of large binaries, which `:erlang.memory(:binary)` has.
     * `:shared_stores` - stores, their entries and what leads to them
-      (`Foundation.BEAM.SharedStore`), with the payload of binaries that they hold copies of.
+      (`Foundation.BEAM.SharedStore`), with the payload of binaries that they hold copies of, which
+      `:erlang.memory(:binary)` has too.
     * `:total` - the sum.
 
   The figures are what was asked for, not what the allocator took from the system for it.

@@ -41,25 +41,32 @@ defmodule Foundation.BEAM.SharedStore do
 
   A store of `start_link/1` ends with its process; one of `new/1` with its `:owner`, or where it has
   none, with the last copy of its handle. Every process of the node may use a store that it knows the
-  name or the handle of. When a store ends, whoever uses it gets `:noproc`.
+  name or the handle of. When a store ends, whoever uses it gets `:noproc`. A handle that lies in its
+  own store counts as a copy: that store has to be closed, or to have an owner.
 
   `give_away/2` makes another process the owner. With an `:heir`, a store of `start_link/1` passes to
   that process when its own ends. Either gets the message `{:foundation_store_transfer, store, from}`:
   the name of the store, or its handle where it has none, and the process that gave it or had it. A
-  `start_link/1` under the same name with the same limits takes a store back from its heir, as it does
-  when a supervisor restarts it.
+  `start_link/1` under the same name with the same ttl, limits and `:compress_above` takes a store back
+  from its heir, as it does when a supervisor restarts it.
 
   ## Expiry
 
-  An entry past its ttl is never returned or met by `stream/2`. Its memory is freed about a second
-  later at most, in slices of about 100 us, whether or not anybody asks for it. A put without `:ttl`
-  gives the entry the store's; `update/4` and the like leave it what it had left.
+  An entry past its ttl is never returned or met by `stream/2`. Whether or not anybody asks for it, a
+  process of the application `:foundation` begins to free it about a second later at most, on a normal
+  scheduler, in slices of about 100 us; until then it counts in `size/1`. A put without `:ttl` gives the
+  entry the store's; `update/4` and the like leave it what it had left.
 
   ## Limits
 
-  Above `:max_entries` or `:max_bytes` entries are evicted by S3-FIFO (Yang et al., SOSP 2023): what
-  is read once and never again goes first. `:max_bytes` counts keys, values and what keeps them;
-  payloads of large binaries count for each entry. A value that does not fit at all is refused.
+  A put that passes `:max_entries` or `:max_bytes` evicts others before it returns, by S3-FIFO (Yang
+  et al., SOSP 2023): what is read once and never again goes first. Entries past their ttl count until
+  they are freed.
+
+  `:max_bytes` counts what keys and values take as they are kept: compressed where they are, with
+  payloads of binaries, large ones for each entry that refers to them, at least 2.5 KB for an entry
+  that has an environment of its own (those above 8 KB, and those with funs or handles in them), and 64
+  bytes an entry for its part of the table. A value that does not fit at all is refused.
 
   With `:compress_above`, larger values are kept as LZ4 and unpacked in the process that reads them.
   A handle of this library, or any other native resource, does not keep alive what it refers to
@@ -88,8 +95,10 @@ defmodule Foundation.BEAM.SharedStore do
   ## Cost
 
   A call runs in the caller; no process is asked, but by `get_or_store/4` on a miss. A read copies
-  the value, as `:ets.lookup/2` does; `fetch_in/3` copies the part. Copies of more than 16 KB reach the
-  caller as a message that the call itself receives; above 256 KB they are made on a dirty scheduler.
+  the value, as `:ets.lookup/2` does, with binaries of more than 64 bytes by reference; `fetch_in/3`
+  copies the part. Copies of more than 16 KB reach the caller as a message that the call itself
+  receives; above 256 KB they are made on a dirty scheduler. Keys are hashed and compared at each call:
+  small ones are best, and above 16 KB the call goes to a dirty scheduler.
   `mix run bench/shared_store.exs` prints the figures.
   """
 
@@ -507,7 +516,8 @@ defmodule Foundation.BEAM.SharedStore do
   end
 
   @doc """
-  Puts a value where the present one is exactly equal to what is expected; else `:conflict`.
+  Puts a value where the present one is exactly equal to what is expected; else `:conflict`, or
+  `:not_found` where there is none. The entry keeps its ttl.
 
       iex> store = Foundation.BEAM.SharedStore.new()
       iex> Foundation.BEAM.SharedStore.put(store, :state, :idle)
@@ -619,8 +629,10 @@ defmodule Foundation.BEAM.SharedStore do
   @doc """
   Figures of a store: entries and bytes now, and what has been counted since it was made.
 
-  `:live_bytes` are those of the entries, `:dead_bytes` those of entries that are gone and not
-  freed yet, `:overhead_bytes` those of the table. `fetch/2` and the like count as a hit or a miss.
+  `:live_bytes` are those of the entries, `:dead_bytes` those of entries that were cleared and are not
+  freed yet, `:overhead_bytes` those of the table, of its lists of deadlines and of eviction, and of keys
+  of maps that are kept once for many entries. `:compactions` counts how often the table gave memory
+  back. Reads of a value or a part count as a hit or a miss; `take/2`, `member?/2` and `ttl/2` do not.
 
       iex> store = Foundation.BEAM.SharedStore.new()
       iex> Foundation.BEAM.SharedStore.get(store, :key)

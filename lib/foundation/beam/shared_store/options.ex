@@ -24,7 +24,9 @@ defmodule Foundation.BEAM.SharedStore.Options do
     max_bytes: [
       type: @unbounded,
       default: :infinity,
-      doc: "Bytes of entries above which others are evicted. A value that is larger is refused."
+      doc:
+        "Bytes of entries above which others are evicted, see \"Limits\". " <>
+          "A value that is larger is refused."
     ],
     compress_above: [
       type: @unbounded,

@@ -150,6 +150,6 @@ pub struct Stats {
     pub evictions: u64,
     /// Entries whose end came.
     pub expirations: u64,
-    /// Times that slots were given back.
+    /// Times that memory of the table was given back.
     pub compactions: u64,
 }
