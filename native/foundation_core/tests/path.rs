@@ -118,7 +118,9 @@ fn a_step_that_leads_nowhere_says_where_and_why() {
         assert_eq!(fault.at(), Some(steps.len() as u64 - 1));
     }
     let large = Node::Tuple(vec![sample.root; LARGEST_KEY + 1]);
-    let fault = sample.follow(&[large.clone()], ENOUGH).unwrap_err();
+    let fault = sample
+        .follow(std::slice::from_ref(&large), ENOUGH)
+        .unwrap_err();
     assert_eq!((fault, fault.at()), (Fault::Large { at: 0 }, Some(0)));
     let missing = missing(0, "map", "key");
     let small = Node::Tuple(vec![sample.root; LARGEST_KEY]);
