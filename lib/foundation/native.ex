@@ -102,6 +102,7 @@ defmodule Foundation.Native do
   def shared_store_scan(_store, _cursor, _what, _limit), do: :erlang.nif_error(:nif_not_loaded)
   def shared_store_size(_store), do: :erlang.nif_error(:nif_not_loaded)
   def shared_store_clear(_store), do: :erlang.nif_error(:nif_not_loaded)
+  def shared_store_make_room(_store, _number), do: :erlang.nif_error(:nif_not_loaded)
   def shared_store_stats(_store), do: :erlang.nif_error(:nif_not_loaded)
   def shared_store_reports, do: :erlang.nif_error(:nif_not_loaded)
 end

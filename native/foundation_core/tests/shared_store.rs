@@ -283,11 +283,46 @@ proptest! {
                 Err(Refusal::TooLarge { bytes, limit }) => prop_assert!(bytes > limit),
                 Err(other) => prop_assert!(false, "{:?}", other),
             }
+            while let Some(at) = store.over(key(k, 5000).hash) {
+                store.make_room(at);
+            }
             let stats = store.stats();
             prop_assert!(stats.entries <= entries && stats.live <= bytes, "{:?}", stats);
             prop_assert_eq!(store.len(), stats.entries);
         }
     }
+}
+
+#[test]
+fn what_wants_the_room_of_many_gets_it_in_steps() {
+    let limits = Limits {
+        entries: u64::MAX,
+        bytes: 4_000_000,
+    };
+    let store = Store::new(limits, clock, stores());
+    for k in 0..10_000 {
+        let put = store.put(
+            &key(k, u32::MAX),
+            Pair::new(k, 0, 8),
+            NEVER,
+            Condition::Always,
+        );
+        assert_eq!(put, Ok(()));
+    }
+    assert_eq!(store.over(0), None);
+    let large = key(10_000, u32::MAX);
+    let pair = Pair::new(10_000, 0, 3_900_000);
+    assert_eq!(store.put(&large, pair, NEVER, Condition::Always), Ok(()));
+    let (mut steps, mut evictions) = (0, store.stats().evictions);
+    while let Some(at) = store.over(large.hash) {
+        let more = store.make_room(at);
+        assert_eq!(more, store.over(large.hash).is_some());
+        let now = store.stats().evictions;
+        assert!((evictions + 1..=evictions + 16).contains(&now));
+        (steps, evictions) = (steps + 1, now);
+    }
+    assert!(steps > 500, "{steps}");
+    assert!(store.peek(&large, |_| ()).is_some() && store.stats().live <= 4_000_000);
 }
 
 #[test]

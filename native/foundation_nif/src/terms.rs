@@ -18,7 +18,8 @@ pub mod atoms {
         more, idle, foundation_janitor_step,
         nil, infinity, r#true = "true", r#false = "false",
         no_store, gone, missing, packed, pack, taken, noproc, conflict, too_large, always, absent,
-        default, not_a_number, big, large, keys, entries, done, invalid, foundation_store_transfer,
+        default, not_a_number, big, over, large, keys, entries, done, invalid,
+        foundation_store_transfer,
     }
 }
 

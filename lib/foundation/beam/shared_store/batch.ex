@@ -23,11 +23,17 @@ defmodule Foundation.BEAM.SharedStore.Batch do
   defp put_slices(store, pairs, {ttl, where} = how, refused) do
     case Native.shared_store_put_many(store, pairs, ttl) do
       {:ok, []} -> report(refused)
+      {rest, {:over, number}} -> make_room(store, rest, how, refused, number)
       {rest, :more} -> put_slices(store, rest, how, refused)
       {rest, :invalid} -> invalid!("a map or a list of {key, value}", rest, where)
       {[first | rest], _reason} -> put_first(store, first, rest, how, refused)
       result -> Call.settle(result, store)
     end
+  end
+
+  defp make_room(store, rest, how, refused, number) do
+    Call.make_room(store, number)
+    put_slices(store, rest, how, refused)
   end
 
   defp put_first(store, {key, value}, rest, {ttl, _where} = how, refused) do

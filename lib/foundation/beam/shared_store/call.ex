@@ -142,10 +142,22 @@ defmodule Foundation.BEAM.SharedStore.Call do
 
       with :pack <- result, do: pack(store, key, value, ttl, condition, heap + binary)
     end
-    |> settle(store)
+    |> written(store)
   end
 
-  def written(result, store, _key, _value, _ttl, _condition), do: settle(result, store)
+  def written(result, store, _key, _value, _ttl, _condition), do: written(result, store)
+
+  defp written({:over, number}, store), do: make_room(store, number)
+  defp written(result, store), do: settle(result, store)
+
+  @doc "Evicts what a put was not to wait for, in slices of a normal scheduler."
+  @spec make_room(store(), non_neg_integer()) :: :ok
+  def make_room(store, number) do
+    # A store that has ended is over no limit.
+    if Native.shared_store_make_room(store, number) == true,
+      do: make_room(store, number),
+      else: :ok
+  end
 
   @doc "Of a put without a condition."
   @spec stored(:ok | :conflict | {:error, Error.t()}) :: :ok | {:error, Error.t()}

@@ -127,7 +127,7 @@ impl<E: Entry> Store<E> {
         Some(read(found(entry)))
     }
 
-    /// Puts an entry.
+    /// Puts an entry, and evicts some others where that takes it over a limit; see [`Self::over`].
     pub fn put(
         &self,
         key: &Key<impl Fn(&E) -> bool>,
@@ -305,7 +305,7 @@ impl<E: Entry> Store<E> {
     }
 
     #[inline]
-    fn index(&self, hash: u32) -> usize {
+    pub(super) fn index(&self, hash: u32) -> usize {
         // The bits that tables use last.
         ((u64::from(hash) * self.cells.len() as u64) >> 32) as usize
     }

@@ -12,6 +12,12 @@ use crate::sync::Ordering;
 /// Entries that one hold of a lock takes out.
 const BATCH: usize = 32;
 
+/// Entries that one hold of a lock evicts: each may cost a hundred looks.
+const EVICTED: usize = 8;
+
+/// Entries that one put evicts. What is large may want the room of thousands of small ones.
+const MADE: usize = 16;
+
 /// Steps that one hold of a lock makes to find expired entries.
 const WORK: u32 = 256;
 
@@ -80,21 +86,40 @@ impl<E: Entry> Store<E> {
         work == 0 || !expired.is_empty()
     }
 
-    /// Evicts until the limits are met: from the shard that was written while it has others than
-    /// the newest, then from those after it, and that one at last.
-    pub(super) fn make_room(&self, written: usize) {
-        let last = self.cells.len();
-        for step in 0..=last {
-            let cell = &self.cells[(written + step) % last];
-            while self.is_over() && self.evict_some(cell, usize::from(step == 0)) {}
-        }
+    /// Whether a limit is passed still after a put of this hash: then the number that [`Self::make_room`]
+    /// wants.
+    #[inline]
+    pub fn over(&self, hash: u32) -> Option<usize> {
+        (self.limited && self.is_over()).then(|| self.index(hash))
     }
 
-    /// Evicts from one shard; whether there was anything beyond the `least` that it keeps.
-    fn evict_some(&self, cell: &Cell<E>, least: usize) -> bool {
-        let mut evicted = SmallVec::<[E; BATCH]>::new();
+    /// Evicts some entries where a limit is passed: from the shard that was written while it has
+    /// others than the newest, then from those after it, and that one at last. Whether there is
+    /// more to evict.
+    pub fn make_room(&self, written: usize) -> bool {
+        let last = self.cells.len();
+        let mut left = MADE;
+        for step in 0..=last {
+            let cell = &self.cells[(written % last + step) % last];
+            while self.is_over() {
+                let evicted = self.evict_some(cell, usize::from(step == 0), left.min(EVICTED));
+                left -= evicted;
+                if left == 0 {
+                    return self.is_over();
+                }
+                if evicted == 0 {
+                    break;
+                }
+            }
+        }
+        false
+    }
+
+    /// Evicts up to so many from one shard, and at `least` keeps that many; how many there were.
+    fn evict_some(&self, cell: &Cell<E>, least: usize, most: usize) -> usize {
+        let mut evicted = SmallVec::<[E; EVICTED]>::new();
         let mut shard = cell.shard.write();
-        while evicted.len() < BATCH && shard.len() > least && self.is_over() {
+        while evicted.len() < most && shard.len() > least && self.is_over() {
             match shard.evict() {
                 Some(entry) => {
                     self.uncount(cell, &shard, &entry);
@@ -104,7 +129,7 @@ impl<E: Entry> Store<E> {
             }
         }
         drop(shard);
-        !evicted.is_empty()
+        evicted.len()
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Many entries in one call, in slices that a normal scheduler can bear.
 use foundation_core::shared_store::{Condition, Found};
-use rustler::{Encoder, Env, NifResult, Term};
+use rustler::{Atom, Encoder, Env, NifResult, Term};
 use smallvec::SmallVec;
 
 use super::record::{Record, View};
@@ -57,7 +57,7 @@ fn next<'a>(list: Term<'a>) -> Option<(Term<'a>, Term<'a>)> {
 }
 
 /// `{:ok, []}`, or the rest and why its first was not put; `:invalid` where that is no pair. What is
-/// no list is the rest of one.
+/// no list is the rest of one. Behind what was put, `{:over, number}`.
 fn put_many<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     with(env, args[0], |handle| {
         let (mut rest, mut budget) = (args[1], Budget::new());
@@ -71,6 +71,8 @@ fn put_many<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
             };
             let answer = put_one(env, handle, key, value, args[2], &mut budget)?;
             if atoms::ok() != answer {
+                let is_put = answer.decode::<(Atom, usize)>().is_ok();
+                let rest = if is_put { behind } else { rest };
                 return Ok((rest, answer).encode(env));
             }
             rest = behind;

@@ -21,7 +21,11 @@ fn condition(term: Term) -> NifResult<Condition> {
     }
 }
 
-/// Puts a record, and says how it went.
+/// Entries that one step evicts are this many per cent of a time slice.
+const ROOM_PERCENT: i32 = 20;
+
+/// Puts a record, and says how it went: also `{:over, number}`, where there is more to evict than one
+/// call does ([`make_room`]).
 pub fn put_record<'a>(
     env: Env<'a>,
     handle: &Handle,
@@ -31,8 +35,21 @@ pub fn put_record<'a>(
 ) -> NifResult<Term<'a>> {
     let deadline = handle.deadline(ttl).ok_or(rustler::Error::BadArg)?;
     Ok(match handle.store.put(key, record, deadline, condition) {
-        Ok(()) => atoms::ok().encode(env),
+        Ok(()) => match handle.store.over(key.hash) {
+            None => atoms::ok().encode(env),
+            Some(number) => (atoms::over(), number).encode(env),
+        },
         Err(refusal) => refuse(env, refusal),
+    })
+}
+
+/// Evicts some of what is over a limit; whether there is more.
+fn make_room<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
+    let number: usize = args[1].decode()?;
+    with(env, args[0], |handle| {
+        let more = handle.store.make_room(number);
+        rustler::schedule::consume_timeslice(env, ROOM_PERCENT);
+        Ok(more.encode(env))
     })
 }
 
@@ -249,7 +266,13 @@ fn add_anew<'a>(
     };
     Ok(match handle.store.put(key, record, deadline, condition) {
         Err(Refusal::Conflict) => None,
-        Ok(()) => Some((atoms::ok(), sum).encode(env)),
+        Ok(()) => {
+            // A number wants the room of few; what is over by others' doing is theirs to evict.
+            if let Some(number) = handle.store.over(key.hash) {
+                handle.store.make_room(number);
+            }
+            Some((atoms::ok(), sum).encode(env))
+        }
         Err(refusal) => Some(refuse(env, refusal)),
     })
 }
@@ -288,3 +311,4 @@ raw_nif!(
     increment::<true>
 );
 raw_nif!("shared_store_clear", 1, Normal, clear);
+raw_nif!("shared_store_make_room", 2, Normal, make_room);

@@ -6,6 +6,7 @@ defmodule Foundation.BEAM.SharedStore.LimitsTest do
 
   alias Foundation.BEAM.SharedStore
   alias Foundation.BEAM.SharedTerm
+  alias Foundation.Native
 
   @evicted [:foundation, :shared_store, :evicted]
 
@@ -46,6 +47,36 @@ defmodule Foundation.BEAM.SharedStore.LimitsTest do
     assert SharedStore.put_many(store, for(n <- 1..5_000, do: {n, List.duplicate(n, 100)})) == :ok
     assert stats(store).live_bytes <= 3_000_000
   end
+
+  test "what wants the room of thousands gets it in steps, by every way to put" do
+    limit = 2_000_000
+
+    for put <- [
+          &SharedStore.put(&1, :key, &2),
+          &SharedStore.put_new(&1, :key, &2),
+          &SharedStore.put_many(&1, [{1, 1}, {:key, &2}, {2, 2}]),
+          &SharedStore.put_many(&1, [{:key, &2}]),
+          &SharedStore.get_or_store(&1, :key, fn -> &2 end),
+          &SharedStore.update(&1, :key, fn 0 -> &2 end, initial: &2)
+        ],
+        value <- [Enum.to_list(1..10_000), large(), :crypto.strong_rand_bytes(1_900_000)],
+        opts <- [[], [compress_above: 1_000]] do
+      store = SharedStore.new([max_bytes: limit] ++ opts)
+      SharedStore.put_many(store, for(n <- 1..20_000, do: {n, n}))
+
+      put =
+        if opts == [], do: fn store, value -> over?(store) && put.(store, value) end, else: put
+
+      assert put.(store, value) in [:ok, {:ok, value}]
+      assert SharedStore.fetch(store, :key) == {:ok, value}
+      assert stats(store).live_bytes + 64 * SharedStore.size(store) <= limit
+      SharedStore.close(store)
+    end
+  end
+
+  # Leaves more to evict than one call does.
+  defp over?(store),
+    do: match?({:over, _}, Native.shared_store_put(store, :other, medium(), :default, :always))
 
   test "a value that does not fit at all is refused by every put, and what was there stays" do
     store = SharedStore.new(max_bytes: 10_000)
