@@ -38,9 +38,20 @@ static START: LazyLock<(Instant, u64)> = LazyLock::new(|| {
 /// to read, the VM's three times that, which shows in every read of an entry that expires.
 #[inline]
 pub fn now() -> u64 {
+    nanoseconds() / 1_000_000
+}
+
+/// The same rounded up: what ends so many milliseconds after it does not end before they have passed.
+#[inline]
+pub fn now_up() -> u64 {
+    nanoseconds().div_ceil(1_000_000)
+}
+
+#[inline]
+fn nanoseconds() -> u64 {
     let (start, time) = *START;
     let since = start.elapsed();
-    (time + since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())) / 1_000_000
+    time + since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
 }
 
 /// Wakes the janitor where the reaper wants it. Called after whatever may have ended a term.

@@ -161,7 +161,8 @@ impl Handle {
         };
         Some(match ttl {
             NEVER => NEVER,
-            ttl => janitor::now().saturating_add(ttl).min(NEVER - 1),
+            0 => janitor::now(),
+            ttl => janitor::now_up().saturating_add(ttl).min(NEVER - 1),
         })
     }
 

@@ -243,7 +243,7 @@ fn member<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<T
 fn ttl<'a, const DIRTY: bool>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     about::<DIRTY>(env, args, atoms::missing(), |found| match found.deadline {
         NEVER => atoms::infinity().encode(env),
-        deadline => deadline.saturating_sub(janitor::now()).encode(env),
+        deadline => deadline.saturating_sub(janitor::now_up()).encode(env),
     })
 }
 
