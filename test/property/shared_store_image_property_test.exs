@@ -70,55 +70,61 @@ defmodule Foundation.SharedStoreImagePropertyTest do
 
     property "is whole for readers while others overwrite and delete it", runs: 25 do
       forall values <- list(any_term()) do
-        {whole?, _seen} = read_beside_writers([:first | values], 50)
+        {whole?, _seen} = read_beside_writers([:first | values], 200, &never/1)
         whole?
       end
     end
 
     test "the readers of the property above see values come and go" do
       values = [1, -0.0, 2 ** 100, "x", :binary.copy("y", 1_000), %{a: [1]}, medium()]
-      {true, seen} = read_beside_writers(values, 2_000)
-      assert MapSet.member?(seen, :not_found)
-      assert MapSet.size(seen) > length(values) / 2
+      enough? = &(MapSet.member?(&1, :not_found) and MapSet.size(&1) > length(values) / 2)
+      {true, seen} = read_beside_writers(values, 5_000_000, enough?)
+      assert enough?.(seen)
     end
 
-    # Two write and two read until the writers are done; a reader knows what it may find.
-    defp read_beside_writers(values, writes) do
+    # Two write for as long as two read; a reader knows what it may find. It reads so many times, or
+    # until it has seen enough.
+    defp read_beside_writers(values, reads, enough?) do
       store = SharedStore.new()
       values = values |> Enum.with_index() |> Map.new(fn {value, n} -> {n, {n, value}} end)
       :ok = SharedStore.put(store, :key, values[0])
-      readers = for _ <- 1..2, do: Task.async(fn -> read(store, values, {true, MapSet.new()}) end)
-      writers = for n <- [1, 12], do: Task.async(fn -> write(store, values, n..(n + writes)) end)
-      Task.await_many(writers, 30_000)
-      for %{pid: reader} <- readers, do: send(reader, :done)
+      writers = for n <- [1, 12], do: Task.async(fn -> write(store, values, n) end)
 
-      readers
-      |> Task.await_many(30_000)
-      |> Enum.reduce(fn {one?, one}, {other?, other} ->
-        {one? and other?, MapSet.union(one, other)}
-      end)
+      readers =
+        for _ <- 1..2,
+            do: Task.async(fn -> read(store, values, {true, MapSet.new()}, reads, enough?) end)
+
+      [{one?, one}, {other?, other}] = Task.await_many(readers, 60_000)
+      for %{pid: writer} <- writers, do: send(writer, :done)
+      Task.await_many(writers, 60_000)
+      {one? and other?, MapSet.union(one, other)}
     end
 
-    defp write(store, values, range) do
-      for n <- range do
-        if rem(n, 5) == 0,
-          do: SharedStore.delete(store, :key),
-          else: :ok = SharedStore.put(store, :key, values[rem(n, map_size(values))])
+    defp never(_seen), do: false
+
+    defp write(store, values, n) do
+      if rem(n, 5) == 0,
+        do: SharedStore.delete(store, :key),
+        else: :ok = SharedStore.put(store, :key, values[rem(n, map_size(values))])
+
+      receive do
+        :done -> :ok
+      after
+        0 -> write(store, values, n + 1)
       end
     end
 
-    defp read(store, values, {whole?, seen}) do
-      seen =
+    defp read(_store, _values, result, 0, _enough?), do: result
+
+    defp read(store, values, {whole?, seen}, reads, enough?) do
+      {whole?, seen} =
         case SharedStore.fetch(store, :key) do
           {:ok, {n, _value} = found} -> {whole? and same?(found, values[n]), MapSet.put(seen, n)}
           {:error, %{error_type: type}} -> {whole?, MapSet.put(seen, type)}
         end
 
-      receive do
-        :done -> seen
-      after
-        0 -> read(store, values, seen)
-      end
+      reads = if enough?.(seen), do: 0, else: reads - 1
+      read(store, values, {whole?, seen}, reads, enough?)
     end
   end
 

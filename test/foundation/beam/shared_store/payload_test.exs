@@ -147,6 +147,21 @@ defmodule Foundation.BEAM.SharedStore.PayloadTest do
       assert eventually?(fn -> binary_bytes() - before < volume / 20 end)
     end
 
+    test "of a compressed value is freed with its entry" do
+      before = binary_bytes()
+      store = SharedStore.new(compress_above: 100)
+      noise = fn -> :crypto.strong_rand_bytes(4_000) end
+      elsewhere(fn -> for n <- 1..1_000, do: :ok = SharedStore.put(store, n, noise.()) end)
+      volume = 1_000 * 4_000
+      assert eventually?(fn -> abs(binary_bytes() - before - volume) < volume / 4 end)
+
+      for n <- 1..500, do: SharedStore.delete(store, n)
+      assert eventually?(fn -> abs(binary_bytes() - before - volume / 2) < volume / 4 end)
+      assert byte_size(SharedStore.fetch!(store, 501)) == 4_000
+      SharedStore.clear(store)
+      assert eventually?(fn -> binary_bytes() - before < volume / 20 end)
+    end
+
     # Of other processes only what they still use.
     defp binary_bytes do
       Enum.each(Process.list(), &:erlang.garbage_collect/1)
