@@ -65,8 +65,8 @@ defmodule Foundation.BEAM.SharedStore do
 
   `:max_bytes` counts what keys and values take as they are kept: compressed where they are, with
   payloads of binaries, large ones for each entry that refers to them, at least 2.5 KB for an entry
-  that has an environment of its own (those above 8 KB, and those with funs or handles in them), and 64
-  bytes an entry for its part of the table. A value that does not fit at all is refused.
+  that has an environment of its own (above 8 KB and not compressed, or with funs or handles in it), and
+  64 bytes an entry for its part of the table. A value that does not fit at all is refused.
 
   With `:compress_above`, larger values are kept as LZ4 and unpacked in the process that reads them.
   A handle of this library, or any other native resource, does not keep alive what it refers to
