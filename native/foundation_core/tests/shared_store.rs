@@ -294,6 +294,32 @@ proptest! {
 }
 
 #[test]
+fn a_new_entry_stays_where_all_others_are_read_all_the_time() {
+    for entries in [2, 5, 9, 100, 2_000] {
+        let limits = Limits {
+            entries,
+            bytes: u64::MAX,
+        };
+        let store = Store::new(limits, clock, stores());
+        for k in 0..3 * entries as u32 {
+            let pair = Pair::new(k, 0, 8);
+            let put = store.put(&key(k, u32::MAX), pair, NEVER, Condition::Always);
+            assert_eq!(put, Ok(()));
+            assert!(store.len() <= entries);
+            assert!(
+                store.peek(&key(k, u32::MAX), |_| ()).is_some(),
+                "{k} of {entries}"
+            );
+            for other in k.saturating_sub(2 * entries as u32)..=k {
+                for _ in 0..3 {
+                    store.read(&key(other, u32::MAX), |_| ());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn what_wants_the_room_of_many_gets_it_in_steps() {
     let limits = Limits {
         entries: u64::MAX,

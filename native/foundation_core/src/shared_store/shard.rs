@@ -96,6 +96,11 @@ impl<E: Entry> Shard<E> {
         (self.table, lists)
     }
 
+    /// Whether a key has an entry, also one whose end has come.
+    pub fn has(&self, hash: u32, is: impl Fn(&E) -> bool) -> bool {
+        self.table.find(hash, is).is_some()
+    }
+
     /// The live entry of a key.
     #[inline]
     pub fn find(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
+use smallvec::SmallVec;
 
 use super::shapes::Shapes;
 use super::shard::{Shard, Written, weight};
@@ -147,13 +148,18 @@ impl<E: Entry> Store<E> {
         } else {
             (self.clock)()
         };
-        // What it replaces is dropped after the lock.
-        let _old = {
+        // What it replaces, and what goes for it, is dropped after the lock.
+        let _gone = {
             let mut shard = cell.shard.write();
             // Under the lock, as closing empties each shard under its lock.
             if self.is_closed() {
                 return Err(Refusal::Closed);
             }
+            let may_add = !matches!(condition, Condition::Version(_));
+            let evicted = match self.limited && may_add && !shard.has(key.hash, &key.is) {
+                true => self.evict_for(cell, &mut shard, bytes),
+                false => SmallVec::new(),
+            };
             let before = shard.live;
             let written = shard.put(key.hash, &key.is, entry, (now, deadline), condition);
             let (old, added) = match written {
@@ -166,7 +172,7 @@ impl<E: Entry> Store<E> {
                 let grown = shard.live.wrapping_sub(before);
                 self.count(added, grown);
             }
-            old
+            (old, evicted)
         };
         if self.limited && self.is_over() {
             self.make_room(at);

@@ -13,7 +13,7 @@ use crate::sync::Ordering;
 const BATCH: usize = 32;
 
 /// Entries that one hold of a lock evicts: each may cost a hundred looks.
-const EVICTED: usize = 8;
+pub(super) const EVICTED: usize = 8;
 
 /// Entries that one put evicts. What is large may want the room of thousands of small ones.
 const MADE: usize = 16;
@@ -93,16 +93,38 @@ impl<E: Entry> Store<E> {
         (self.limited && self.is_over()).then(|| self.index(hash))
     }
 
-    /// Evicts some entries where a limit is passed: from the shard that was written while it has
-    /// others than the newest, then from those after it, and that one at last. Whether there is
+    /// Evicts from a shard for an entry that is to come into it: before it is there, so that it does
+    /// not go itself where all others have been read of late.
+    pub(super) fn evict_for(
+        &self,
+        cell: &Cell<E>,
+        shard: &mut Shard<E>,
+        bytes: u64,
+    ) -> SmallVec<[E; EVICTED]> {
+        let mut evicted = SmallVec::new();
+        while evicted.len() < EVICTED && self.is_over_with(1, bytes) {
+            match shard.evict() {
+                Some(entry) => {
+                    self.uncount(cell, shard, &entry);
+                    evicted.push(entry);
+                }
+                None => break,
+            }
+        }
+        evicted
+    }
+
+    /// Evicts some entries where a limit is passed: from the shards after the one that was written,
+    /// then from that one while it has others than the newest, and that at last. Whether there is
     /// more to evict.
     pub fn make_room(&self, written: usize) -> bool {
         let last = self.cells.len();
         let mut left = MADE;
-        for step in 0..=last {
+        let others = (1..=last).map(|step| (step, usize::from(step == last)));
+        for (step, least) in others.chain([(last, 0)]) {
             let cell = &self.cells[(written % last + step) % last];
             while self.is_over() {
-                let evicted = self.evict_some(cell, usize::from(step == 0), left.min(EVICTED));
+                let evicted = self.evict_some(cell, least, left.min(EVICTED));
                 left -= evicted;
                 if left == 0 {
                     return self.is_over();
@@ -133,8 +155,14 @@ impl<E: Entry> Store<E> {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.totals.entries.load(Ordering::Relaxed) > self.limits.entries
-            || self.totals.bytes.load(Ordering::Relaxed) > self.limits.bytes
+        self.is_over_with(0, 0)
+    }
+
+    /// The same with what is to come.
+    fn is_over_with(&self, entries: u64, bytes: u64) -> bool {
+        let totals = &self.totals;
+        totals.entries.load(Ordering::Relaxed) + entries > self.limits.entries
+            || totals.bytes.load(Ordering::Relaxed) + bytes > self.limits.bytes
     }
 
     /// Adds to the totals; wrapped for what is taken.
