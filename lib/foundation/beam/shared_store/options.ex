@@ -35,6 +35,8 @@ defmodule Foundation.BEAM.SharedStore.Options do
     ]
   ]
 
+  @local {:custom, "a pid of this node", &Foundation.BEAM.SharedStore.Options.local?/1}
+
   @start Options.schema!(
            [
              name: [
@@ -45,7 +47,7 @@ defmodule Foundation.BEAM.SharedStore.Options do
                doc: "The name of the store and of the process that owns it. Required."
              ],
              heir: [
-               type: {:or, [:pid, :atom]},
+               type: {:or, [@local, :atom]},
                doc: "The process that gets the store when its own ends, or its registered name."
              ]
            ] ++ @limits
@@ -54,7 +56,7 @@ defmodule Foundation.BEAM.SharedStore.Options do
   @new Options.schema!(
          [
            owner: [
-             type: :pid,
+             type: @local,
              doc: "The process with which the store ends. Default: none, it ends with its handle."
            ]
          ] ++ @limits
@@ -132,6 +134,10 @@ defmodule Foundation.BEAM.SharedStore.Options do
   defp bound(bytes), do: min(bytes, @never)
 
   # `register/2` takes none of these.
+  @doc "A process that a store can belong to."
+  @spec local?(term()) :: boolean()
+  def local?(pid), do: is_pid(pid) and node(pid) == node()
+
   @doc false
   def name?(name), do: is_atom(name) and name not in [nil, true, false, :undefined]
 end

@@ -126,6 +126,8 @@ defmodule Foundation.BEAM.SharedStore.BadInputTest do
           {[max_bytes: :none], "expected a positive integer or `:infinity`, got: :none"},
           {[compress_above: 0], "invalid option :compress_above"},
           {[owner: :me], "invalid option :owner in SharedStore.new/1: expected a pid"},
+          {[owner: remote()],
+           "invalid option :owner in SharedStore.new/1: expected a pid of this"},
           {[heir: self()], "unknown option :heir in SharedStore.new/1"},
           {[name: :a], "unknown option :name in SharedStore.new/1; known: :owner"},
           {[:ttl], "expected a keyword list of options"},
@@ -142,6 +144,7 @@ defmodule Foundation.BEAM.SharedStore.BadInputTest do
           {[name: "name"], "invalid option :name"},
           {[name: :undefined], "invalid option :name"},
           {[name: :a, heir: "me"], "invalid option :heir"},
+          {[name: :a, heir: remote()], "invalid option :heir"},
           {[name: :a, owner: self()], "unknown option :owner"}
         ] do
       assert_raise ArgumentError, ~r/#{Regex.escape(text)}/, fn ->
@@ -195,4 +198,8 @@ defmodule Foundation.BEAM.SharedStore.BadInputTest do
 
     assert SharedStore.size(store) == 0
   end
+
+  # A process of a node that is not there.
+  defp remote,
+    do: :erlang.binary_to_term(<<131, 88, 119, 5, "other", 1::32, 0::32, 7::32>>)
 end
