@@ -28,7 +28,7 @@ defmodule Foundation.AnyTerm do
       {1, bind({list(inner), leaf}, fn {heads, tail} -> improper(heads, tail) end)},
       {2, bind(list(inner), &List.to_tuple/1)},
       {2, bind(list({inner, inner}), &Map.new/1)},
-      {1, bind(list({atom(), inner}), & &1)},
+      {1, bind(list({few_atoms(), inner}), & &1)},
       {1, bind(inner, fn held -> fn given -> {given, held} end end)}
     ])
   end
@@ -38,13 +38,22 @@ defmodule Foundation.AnyTerm do
     oneof([
       integer(),
       float(),
-      atom(),
+      few_atoms(),
       boolean(),
       binary(),
       bitstring(),
       oneof(Enum.map([[], {}, %{}, nil, 0.0, -0.0, ""], &exactly/1))
     ])
   end
+
+  # Atoms stay for good, and PropEr's own are new each time: of so many terms they would fill the VM's table.
+  @atoms Enum.map(
+           ~w(a b key ok error undefined infinity Elixir.URI ünïcode with-dash) ++ [""],
+           &String.to_atom/1
+         ) ++
+           [String.to_atom(String.duplicate("x", 255)), URI, nil, true, false]
+
+  defp few_atoms, do: oneof(Enum.map(@atoms, &exactly/1))
 
   @doc "Numbers where widths end, large binaries, parts of binaries, identifiers, funs, deep chains."
   def rare do
