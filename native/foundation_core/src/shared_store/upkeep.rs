@@ -101,17 +101,7 @@ impl<E: Entry> Store<E> {
         shard: &mut Shard<E>,
         bytes: u64,
     ) -> SmallVec<[E; EVICTED]> {
-        let mut evicted = SmallVec::new();
-        while evicted.len() < EVICTED && self.is_over_with(1, bytes) {
-            match shard.evict() {
-                Some(entry) => {
-                    self.uncount(cell, shard, &entry);
-                    evicted.push(entry);
-                }
-                None => break,
-            }
-        }
-        evicted
+        self.evict_while(cell, shard, EVICTED, |_| self.is_over_with(1, bytes))
     }
 
     /// Evicts some entries where a limit is passed: from the shards after the one that was written,
@@ -139,19 +129,31 @@ impl<E: Entry> Store<E> {
 
     /// Evicts up to so many from one shard, and at `least` keeps that many; how many there were.
     fn evict_some(&self, cell: &Cell<E>, least: usize, most: usize) -> usize {
-        let mut evicted = SmallVec::<[E; EVICTED]>::new();
-        let mut shard = cell.shard.write();
-        while evicted.len() < most && shard.len() > least && self.is_over() {
-            match shard.evict() {
-                Some(entry) => {
-                    self.uncount(cell, &shard, &entry);
-                    evicted.push(entry);
-                }
-                None => break,
-            }
-        }
-        drop(shard);
+        // Dropped after the lock.
+        let evicted = {
+            let mut shard = cell.shard.write();
+            self.evict_while(cell, &mut shard, most, |shard| {
+                shard.len() > least && self.is_over()
+            })
+        };
         evicted.len()
+    }
+
+    /// Evicts up to so many from a shard, as long as they are wanted.
+    fn evict_while(
+        &self,
+        cell: &Cell<E>,
+        shard: &mut Shard<E>,
+        most: usize,
+        wanted: impl Fn(&Shard<E>) -> bool,
+    ) -> SmallVec<[E; EVICTED]> {
+        let mut evicted = SmallVec::new();
+        while evicted.len() < most && wanted(shard) {
+            let Some(entry) = shard.evict() else { break };
+            self.uncount(cell, shard, &entry);
+            evicted.push(entry);
+        }
+        evicted
     }
 
     pub(super) fn is_over(&self) -> bool {
