@@ -43,6 +43,7 @@ defmodule Foundation.Native do
 
   # memory
   def memory_held, do: :erlang.nif_error(:nif_not_loaded)
+  def memory_collect, do: :erlang.nif_error(:nif_not_loaded)
 
   # compression
   def compression_compress(_data, _format, _sums), do: :erlang.nif_error(:nif_not_loaded)

@@ -9,7 +9,8 @@ defmodule Foundation.BEAM.Memory do
   @type native_memory :: %{
           total: non_neg_integer(),
           shared_terms: non_neg_integer(),
-          shared_stores: non_neg_integer()
+          shared_stores: non_neg_integer(),
+          codecs: non_neg_integer()
         }
 
   @doc """
@@ -23,9 +24,13 @@ defmodule Foundation.BEAM.Memory do
     * `:shared_stores` - stores, their entries and what leads to them
       (`Foundation.BEAM.SharedStore`), with the payload of binaries that they hold copies of, which
       `:erlang.memory(:binary)` has too.
+    * `:codecs` - tables of compressions that run now (`Foundation.BEAM.Compression`): 8 or 16 KiB
+      each. Their results are binaries of the VM's.
     * `:total` - the sum.
 
-  The figures are what was asked for, not what the allocator took from the system for it.
+  The figures are what was asked for. The allocator takes about a tenth more from the system, and
+  keeps what is freed for reuse, until a quarter of the most that was held and at least 16 MiB are
+  free: then it gives all that back within a second.
 
   ## Example
 

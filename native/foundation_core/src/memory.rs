@@ -12,12 +12,15 @@ pub enum Owner {
     SharedTerms,
     /// Entries of stores, without what leads to them (`shared_store::Stores::overhead`).
     SharedStores,
+    /// The tables of compressions that run.
+    Codecs,
 }
 
 /// Every owner, in the order of the books.
-pub const OWNERS: [(Owner, &str); 2] = [
+pub const OWNERS: [(Owner, &str); 3] = [
     (Owner::SharedTerms, "shared_terms"),
     (Owner::SharedStores, "shared_stores"),
+    (Owner::Codecs, "codecs"),
 ];
 
 /// Threads write to different lines: the books are written at every put of a store.
@@ -42,6 +45,11 @@ pub fn held(owner: Owner) -> u64 {
     });
     // The stripes are read one after the other: what moves meanwhile may be missing.
     if sum > u64::MAX / 2 { 0 } else { sum }
+}
+
+/// Bytes that all hold.
+pub fn held_by_all() -> u64 {
+    OWNERS.iter().map(|(owner, _)| held(*owner)).sum()
 }
 
 /// Enters bytes into the books.
@@ -86,5 +94,40 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         leave(self.owner, self.bytes);
+    }
+}
+
+/// Where an allocator keeps what was freed for reuse: tells when it should give that back.
+#[derive(Debug, Default)]
+pub struct Tide {
+    high: AtomicU64,
+}
+
+/// What is freed in smaller portions is soon used again, or not worth a walk over all there is.
+const EBB: u64 = 16 << 20;
+
+impl Tide {
+    /// Nothing held so far.
+    pub const fn new() -> Self {
+        Tide {
+            high: AtomicU64::new(0),
+        }
+    }
+
+    /// To be told before anything is freed: how much is held.
+    pub fn rise(&self, held: u64) {
+        self.high.fetch_max(held, Ordering::Relaxed);
+    }
+
+    /// Whether a quarter of the most that was held since the last time, and 16 MiB at least, has
+    /// been freed.
+    pub fn has_ebbed(&self, held: u64) -> bool {
+        let high = self.high.load(Ordering::Relaxed);
+        let freed = high.saturating_sub(held);
+        let ebbed = freed >= EBB && freed >= high / 4;
+        if ebbed {
+            self.high.store(held, Ordering::Relaxed);
+        }
+        ebbed
     }
 }

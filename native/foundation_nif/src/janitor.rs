@@ -2,6 +2,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use foundation_core::memory::{Tide, held_by_all};
 use foundation_core::reaper::Next;
 use foundation_core::shared_term::Keeper;
 use parking_lot::Mutex;
@@ -9,11 +10,15 @@ use rustler::sys::{ErlNifTimeUnit, enif_monotonic_time};
 use rustler::{Atom, Encoder, Env, LocalPid, Term};
 
 use crate::arena::TermArena;
+use crate::memory::give_back;
 use crate::shared_store::STORES;
 use crate::terms::atoms;
 
 /// Ends and frees what this library holds.
 pub static KEEPER: Keeper<TermArena> = Keeper::new();
+
+/// What was held when frees began, which only steps look at.
+static TIDE: Tide = Tide::new();
 
 static JANITOR: Mutex<Option<LocalPid>> = Mutex::new(None);
 
@@ -100,16 +105,22 @@ fn leave() -> Atom {
 }
 
 /// Ends shared terms, and frees what is large or was cleared: `:more`, `:idle`, or milliseconds
-/// until the next step is due.
+/// until the next step is due. After much was freed, one step gives it back to the system, which
+/// takes up to 20 ms.
 #[rustler::nif(name = "janitor_step", schedule = "DirtyCpu")]
 fn step(env: Env) -> Term {
     let begin = Instant::now();
+    TIDE.rise(held_by_all());
     let now = now();
     let enough = || begin.elapsed() >= STEP;
     if STORES.free(enough) {
         return atoms::more().encode(env);
     }
-    answer(env, now, KEEPER.step(now, enough))
+    let next = KEEPER.step(now, enough);
+    if next != Next::Now && TIDE.has_ebbed(held_by_all()) {
+        give_back();
+    }
+    answer(env, now, next)
 }
 
 /// Frees expired entries of stores, with the same answers. On a normal scheduler: a dirty thread
@@ -117,6 +128,7 @@ fn step(env: Env) -> Term {
 #[rustler::nif(name = "janitor_expire")]
 fn expire(env: Env) -> Term {
     let begin = Instant::now();
+    TIDE.rise(held_by_all());
     let next = STORES.expire(|| begin.elapsed() >= SLICE);
     let percent = begin.elapsed().as_micros() / 10;
     rustler::schedule::consume_timeslice(env, percent.clamp(1, 100) as i32);
