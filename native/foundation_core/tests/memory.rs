@@ -1,10 +1,11 @@
-//! The books of native memory. One test: they are the program's, and tests of one program run side
-//! by side.
+//! The books of native memory. One test for each owner: they are the program's, and tests of one
+//! program run side by side.
 
 mod common;
 
 use common::witness::{Drops, Witness, keeper};
-use foundation_core::memory::{Charge, OWNERS, Owner, held};
+use foundation_core::compression::{Checksum, compress_frame};
+use foundation_core::memory::{Charge, OWNERS, Owner, Tide, held};
 use foundation_core::reaper::{NEVER, Next};
 use foundation_core::shared_term::{SMALL, SharedTerm};
 
@@ -45,4 +46,42 @@ fn what_is_held_is_in_the_books_until_it_is_freed() {
     assert_eq!((held(), keeper.planned()), (SMALL + 1, 0));
     assert_eq!(keeper.step(0, || false), Next::Idle);
     assert_eq!((held(), drops.count()), (0, 2));
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn memory_goes_back_after_a_quarter_and_16_mib_were_freed() {
+    let tide = Tide::new();
+    tide.rise(100 * MIB);
+    tide.rise(90 * MIB);
+    for held in [100 * MIB, 120 * MIB, 80 * MIB, 76 * MIB] {
+        assert!(!tide.has_ebbed(held), "less than a quarter below 100 MiB");
+    }
+    assert!(tide.has_ebbed(75 * MIB));
+    assert!(!tide.has_ebbed(75 * MIB), "once");
+    assert!(
+        !tide.has_ebbed(60 * MIB),
+        "a quarter of what there was then"
+    );
+    assert!(tide.has_ebbed(0));
+
+    tide.rise(15 * MIB);
+    assert!(!tide.has_ebbed(0), "all of it, but under 16 MiB");
+}
+
+#[test]
+#[allow(clippy::unwrap_used)]
+fn tables_of_codecs_are_in_the_books_while_they_are_used() {
+    let text = b"to be or not to be, ".repeat(100_000);
+    let mut seen = Vec::new();
+    let mut look = || {
+        seen.push(held(Owner::Codecs));
+        true
+    };
+    let mut out = Vec::new();
+    compress_frame(&text, &mut out, Checksum::Auto, &mut look).unwrap();
+    assert_eq!(seen, [16 * 1024; 7]);
+    compress_frame(&text[..1000], &mut out, Checksum::Auto, &mut || true).unwrap();
+    assert_eq!(held(Owner::Codecs), 0);
 }

@@ -1,7 +1,7 @@
 //! Frames, written.
 use lz4_flex::block;
 
-use super::{Buffer, Checksum, Error, Watch, header, probe, resize};
+use super::{Buffer, Checksum, Error, Watch, header, probe, resize, tables};
 
 const END_MARK: usize = 4;
 
@@ -62,6 +62,7 @@ pub fn compress(
         Checksum::Never => false,
     };
     resize(out, bound(input.len(), block_size, worthwhile, sealed)?)?;
+    let _tables = tables(block_size.min(input.len()));
     let mut writer = Writer::new(out.bytes());
     let mut watch = Watch::new(wanted);
     for chunk in input.chunks(block_size) {

@@ -19,6 +19,8 @@ mod prefixed;
 mod probe;
 mod reader;
 
+use crate::memory::{Charge, Owner};
+
 pub use decode::{Fault, decode as decode_block};
 pub use external::check as check_external;
 pub use frame::{Stored, compress as compress_frame, stored as stored_frame};
@@ -132,6 +134,12 @@ impl Buffer for Vec<u8> {
         Vec::resize(self, len, 0);
         true
     }
+}
+
+/// What `lz4_flex` allocates to compress blocks of so many bytes: 4,096 positions.
+fn tables(block: usize) -> Charge {
+    let position = if block < 0xFFFF { 2 } else { 4 };
+    Charge::new(Owner::Codecs, 4096 * position)
 }
 
 fn resize(out: &mut impl Buffer, len: usize) -> Result<(), Error> {

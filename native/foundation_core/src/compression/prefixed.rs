@@ -2,7 +2,7 @@
 //! `compress_prepend_size` and Python's `lz4.block` write it.
 use lz4_flex::block;
 
-use super::{Buffer, Error, Fault, MAX_RATIO, decode_block, resize};
+use super::{Buffer, Error, Fault, MAX_RATIO, decode_block, resize, tables};
 
 /// The most bytes that LZ4 compresses into one block (`LZ4_MAX_INPUT_SIZE`).
 pub const MAX_INPUT: usize = 0x7E00_0000;
@@ -19,6 +19,7 @@ pub fn compress(input: &[u8], out: &mut impl Buffer) -> Result<(), Error> {
     }
     let bound = PREFIX + block::get_maximum_output_size(input.len());
     resize(out, bound)?;
+    let _tables = tables(input.len());
     let bytes = out.bytes();
     bytes[..PREFIX].copy_from_slice(&(input.len() as u32).to_le_bytes());
     let size =
