@@ -447,6 +447,30 @@ fn what_is_cleared_or_closed_is_freed_in_steps() {
 }
 
 #[test]
+fn one_step_goes_to_no_more_stores_than_it_may() {
+    let stores = stores();
+    let mut some: Vec<_> = (0..100)
+        .map(|_| Store::new(Limits::NONE, clock, stores))
+        .collect();
+    for store in &some {
+        let put = store.put(&key(1, 8), Pair::new(1, 1, 8), 5, Condition::Always);
+        assert!(put.is_ok());
+    }
+    assert_eq!(stores.expire(|| false), Next::At(5));
+    NOW.with(|now| now.set(10));
+
+    let full = |some: &[Arc<Store<Pair>>]| some.iter().filter(|store| !store.is_empty()).count();
+    assert_eq!(stores.expire(|| true), Next::Now);
+    assert_eq!(full(&some), 99);
+    // Gone in the middle of a round, before and after where it is.
+    some.remove(0);
+    some.remove(60);
+    let steps = (0..).take_while(|_| stores.expire(|| true) == Next::Now);
+    assert!(steps.count() <= 200);
+    assert_eq!((full(&some), stores.expire(|| false)), (0, Next::Idle));
+}
+
+#[test]
 fn threads_at_once_lose_nothing_and_keep_counts() {
     static CLOCK: AtomicU64 = AtomicU64::new(1);
     const THREADS: u32 = 4;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use super::shard::{Lists, Shard};
 use super::table::Table;
 use super::{Entry, Store};
-use crate::reaper::{NEVER, Next};
+use crate::reaper::{Millis, NEVER, Next};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Queue, constructor};
 
 /// Buckets freed between two looks at the clock.
@@ -48,9 +48,18 @@ impl<E: Entry> Remains<E> {
     }
 }
 
+/// How far a round through all stores has come.
+struct Round {
+    /// Stores that it has been to.
+    at: usize,
+    /// The earliest that any of them wants to be come to again.
+    next: Millis,
+}
+
 /// All stores of a program.
 pub struct Stores<E: Entry> {
     all: Mutex<Vec<Weak<Store<E>>>>,
+    round: Mutex<Round>,
     remains: Queue<Remains<E>>,
     attended: AtomicBool,
     wanted: AtomicBool,
@@ -62,6 +71,7 @@ impl<E: Entry> Stores<E> {
         pub fn new() -> Self {
             Stores {
                 all: Mutex::new(Vec::new()),
+                round: Mutex::new(Round { at: 0, next: NEVER }),
                 remains: Queue::new(),
                 attended: AtomicBool::new(false),
                 wanted: AtomicBool::new(false),
@@ -104,21 +114,39 @@ impl<E: Entry> Stores<E> {
         false
     }
 
-    /// Frees what has expired until `enough` says so. Takes the locks that readers and writers
-    /// take, each for a few microseconds: by a thread that is not kept from going on meanwhile.
+    /// Frees what has expired until `enough` says so, and goes on from there the next time. Takes the
+    /// locks that readers and writers take, each for a few microseconds: by a thread that is not
+    /// kept from going on meanwhile.
     pub fn expire(&self, mut enough: impl FnMut() -> bool) -> Next {
-        let mut next = NEVER;
-        for store in self.each() {
+        let mut round = self.round.lock();
+        // Where stores have come or gone since, one may be passed over: the next round is soon.
+        while let Some(store) = self.at(&mut round.at) {
             match store.expire(&mut enough) {
-                Some(time) => next = next.min(time),
+                Some(time) => round.next = round.next.min(time),
                 None => return Next::Now,
             }
+            round.at += 1;
+            if enough() {
+                return Next::Now;
+            }
         }
-        if next == NEVER {
-            Next::Idle
-        } else {
-            Next::At(next)
+        round.at = 0;
+        match std::mem::replace(&mut round.next, NEVER) {
+            NEVER => Next::Idle,
+            time => Next::At(time),
         }
+    }
+
+    /// The store in that place, or the next that lives.
+    fn at(&self, place: &mut usize) -> Option<Arc<Store<E>>> {
+        let all = self.all.lock();
+        let rest = all.get(*place..)?;
+        let (skipped, store) = rest
+            .iter()
+            .enumerate()
+            .find_map(|(skipped, store)| Some((skipped, store.upgrade()?)))?;
+        *place += skipped;
+        Some(store)
     }
 
     pub(super) fn add(&self, store: Weak<Store<E>>) {
