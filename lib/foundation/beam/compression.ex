@@ -1,5 +1,6 @@
 defmodule Foundation.BEAM.Compression do
   alias Foundation.BEAM.Compression.Encoder
+  alias Foundation.BEAM.Term.Iodata
   alias Foundation.{Error, Native, Options}
 
   @max_size 268_435_456
@@ -73,6 +74,7 @@ defmodule Foundation.BEAM.Compression do
       writing of a term's external format, are finished first.
     * Terms are measured before they are encoded; above `max_size` nothing is. Long atoms take up
       to 128 times as much in the external format.
+    * Iolists are measured before they are flattened.
     * Nothing but the result stays allocated after a call. The external format of a term that is
       read is a binary of the VM's, freed with the caller's next garbage.
 
@@ -84,7 +86,8 @@ defmodule Foundation.BEAM.Compression do
     * `:truncated` - the data ends too early
     * `:corrupt` - the data contradicts itself or a checksum, or something follows its end
     * `:too_large` - the result or the term would exceed `max_size`, or the data the 2,113,929,216 bytes that
-      one LZ4 block holds; the context has `:max_size` and, where known, `:size`
+      one LZ4 block holds, or an iolist 1,073,741,824 bytes of list cells (16 each) and binaries, parts
+      met twice counted twice; the context has `:max_size` and, where known, `:size`
     * `:unsupported` - LZ4, but in the legacy format, of another version, or with a dictionary
     * `:not_a_term` - the content is no term, or `safe: true` forbids it
     * `:out_of_memory` - the VM has no memory for the result
@@ -110,13 +113,14 @@ defmodule Foundation.BEAM.Compression do
   @spec compress(iodata(), keyword()) :: {:ok, binary()} | {:error, Error.t()}
   def compress(data, opts \\ []) do
     opts = Options.validate!(opts, @compress, "Compression.compress/2")
-    data = binary!(data, "Compression.compress/2")
     checksum = checksum(opts, "Compression.compress/2")
 
-    case Native.compression_compress(data, opts.format, checksum) do
-      :dirty -> Error.wrap(Native.compression_compress_dirty(data, opts.format, checksum))
-      {:store, parts} -> {:ok, IO.iodata_to_binary(parts)}
-      result -> Error.wrap(result)
+    with {:ok, data} <- Iodata.binary(data, "Compression.compress/2") do
+      case Native.compression_compress(data, opts.format, checksum) do
+        :dirty -> Error.wrap(Native.compression_compress_dirty(data, opts.format, checksum))
+        {:store, parts} -> {:ok, IO.iodata_to_binary(parts)}
+        result -> Error.wrap(result)
+      end
     end
   end
 
@@ -150,7 +154,9 @@ defmodule Foundation.BEAM.Compression do
   @spec decompress(iodata(), keyword()) :: {:ok, binary()} | {:error, Error.t()}
   def decompress(data, opts \\ []) do
     opts = Options.validate!(opts, @decompress, "Compression.decompress/2")
-    decode(binary!(data, "Compression.decompress/2"), opts.format, opts.max_size)
+
+    with {:ok, data} <- Iodata.binary(data, "Compression.decompress/2"),
+         do: decode(data, opts.format, opts.max_size)
   end
 
   @doc """
@@ -213,9 +219,9 @@ defmodule Foundation.BEAM.Compression do
   @spec decompress_term(iodata(), keyword()) :: {:ok, term()} | {:error, Error.t()}
   def decompress_term(data, opts \\ []) do
     opts = Options.validate!(opts, @decompress_term, "Compression.decompress_term/2")
-    data = binary!(data, "Compression.decompress_term/2")
 
-    with {:ok, content} <- decode(data, opts.format, opts.max_size),
+    with {:ok, data} <- Iodata.binary(data, "Compression.decompress_term/2"),
+         {:ok, content} <- decode(data, opts.format, opts.max_size),
          do: external(content, opts.max_size, opts.safe)
   end
 
@@ -287,19 +293,4 @@ defmodule Foundation.BEAM.Compression do
 
   defp checksum(%{checksum: sums}, _where),
     do: Map.fetch!(%{auto: :auto, true: :always, false: :never}, sums)
-
-  defp binary!(data, _where) when is_binary(data), do: data
-
-  defp binary!(data, where) when is_list(data) do
-    IO.iodata_to_binary(data)
-  rescue
-    ArgumentError -> no_iodata!(data, where)
-  end
-
-  defp binary!(data, where), do: no_iodata!(data, where)
-
-  defp no_iodata!(data, where) do
-    raise ArgumentError,
-          "expected a binary or an iolist as data in #{where}, got: #{Options.given(data)}"
-  end
 end

@@ -308,14 +308,49 @@ defmodule Foundation.BEAM.CompressionTest do
       encoded = Foundation.Native.compression_encode_dirty(term, :frame, :never)
       assert {:error, {:out_of_memory, _, _}} = encoded
     end
+  end
 
-    # Made where it is used: a message or a fun would copy all of it.
-    defp exploding, do: Enum.reduce(1..60, [], fn _, part -> [part | part] end)
+  # Made where it is used: a message or a fun would copy all of it.
+  defp exploding, do: Enum.reduce(1..60, [], fn _, part -> [part | part] end)
 
-    defp within(fun) do
-      task = Task.async(fun)
-      assert {:ok, result} = Task.yield(task, 20_000) || Task.shutdown(task, :brutal_kill)
-      result
+  defp within(fun) do
+    task = Task.async(fun)
+    assert {:ok, result} = Task.yield(task, 20_000) || Task.shutdown(task, :brutal_kill)
+    result
+  end
+
+  describe "iolists that expand" do
+    @functions [
+      &Compression.compress/2,
+      &Compression.decompress/2,
+      &Compression.decompress_term/2
+    ]
+
+    test "are refused before they are flattened, whatever they hold" do
+      for function <- @functions, held <- [[], "x", ?x, :binary.copy("x", @mib)] do
+        call = fn ->
+          data = Enum.reduce(1..60, [held], fn _, part -> [part | part] end)
+          function.(data, [])
+        end
+
+        assert {:error, %Error{error_type: :too_large, context: context}} = within(call)
+        assert context == %{max_size: 1_073_741_824}
+      end
+    end
+
+    test "leave no work behind when their callers are killed" do
+      test = self()
+
+      {pid, monitor} =
+        spawn_monitor(fn ->
+          data = Enum.reduce(1..60, [], fn _, part -> [part | part] end)
+          send(test, {:ready, self()})
+          Compression.compress(data)
+        end)
+
+      assert_receive {:ready, ^pid}
+      Process.exit(pid, :kill)
+      assert_receive {:DOWN, ^monitor, _, _, _}
     end
   end
 
