@@ -3,7 +3,8 @@ defmodule Foundation.BEAM.Memory do
   Where the bytes are that the VM does not see.
   """
 
-  alias Foundation.Native
+  alias Foundation.{Error, Native, Options}
+  alias Foundation.BEAM.Memory.Binaries
 
   @typedoc "Bytes that this library's native code holds: all of them, and by owner."
   @type native_memory :: %{
@@ -46,4 +47,81 @@ defmodule Foundation.BEAM.Memory do
     held = Map.new(Native.memory_held())
     Map.put(held, :total, held |> Map.values() |> Enum.sum())
   end
+
+  # Binaries
+
+  @typedoc "A binary under the tag that says in which form it is."
+  @type tagged_binary :: {
+          :heap_binary | :refc_binary | :compressed_binary | :transmission_ready,
+          binary()
+        }
+
+  @doc """
+  Puts a binary into the form that suits what is done with it next.
+
+  | strategy | result |
+  |---|---|
+  | `:automatic` | under 64 bytes `{:heap_binary, binary}`; under 65,536 as `:sharing`; above as `:storage` |
+  | `:sharing` | `{:refc_binary, binary}`, for many processes: nothing but its own bytes stays alive with it |
+  | `:storage` | `{:compressed_binary, frame}` where LZ4 takes under 0.9 of the bytes, else as `:sharing` |
+  | `:transmission` | `{:transmission_ready, frame}`, always |
+
+  A frame is LZ4 as of `Foundation.BEAM.Compression.compress/2`; `restore_binary/2` reads all of them.
+
+  A part of a binary keeps the whole alive, and a binary that was appended to more than it shows.
+  `:sharing` copies the binary where `:binary.referenced_byte_size/1` is at least twice its size and
+  at least 256 bytes more; otherwise the result is the binary itself. Under 64 bytes, `:automatic`
+  copies every part of what does not lie on a process's heap, so that the tag is true.
+
+  `:storage` and `:transmission` take iolists too. One of more than 1,073,741,824 bytes of list
+  cells (16 each) and binaries, parts met twice counted twice, is
+  `{:error, %Foundation.Error{error_type: :too_large}}`. Anything else that is no binary, and an
+  unknown strategy, raise `ArgumentError`.
+
+      iex> alias Foundation.BEAM.Memory
+      iex> Memory.optimize_binary("short")
+      {:heap_binary, "short"}
+      iex> {:compressed_binary, frame} = Memory.optimize_binary(:binary.copy("x", 100_000))
+      iex> byte_size(frame) < 1000
+      true
+      iex> {:refc_binary, part} =
+      ...>   :binary.copy("x", 100_000) |> binary_part(0, 100) |> Memory.optimize_binary(:sharing)
+      iex> :binary.referenced_byte_size(part)
+      100
+  """
+  @spec optimize_binary(iodata(), Binaries.strategy()) :: tagged_binary() | {:error, Error.t()}
+  def optimize_binary(data, strategy \\ :automatic), do: Binaries.optimize(data, strategy)
+
+  @doc """
+  Takes back what `optimize_binary/2` returned.
+
+  Returns `{:error, %Foundation.Error{}}` with `:too_large` as its `error_type` for a result above
+  `:max_size`, whatever the tag, and for frames with those of
+  `Foundation.BEAM.Compression.decompress/2`. What is no tagged binary raises `ArgumentError`.
+
+  ## Options
+
+  #{Options.docs(Binaries.restore_schema())}
+
+  ## Example
+
+      iex> alias Foundation.BEAM.Memory
+      iex> packed = Memory.optimize_binary(["io", ?l, "ist"], :transmission)
+      iex> Memory.restore_binary(packed)
+      {:ok, "iolist"}
+      iex> {:error, error} = Memory.restore_binary(packed, max_size: 5)
+      iex> {error.error_type, error.context}
+      {:too_large, %{size: 6, max_size: 5}}
+  """
+  @spec restore_binary(tagged_binary(), keyword()) :: {:ok, binary()} | {:error, Error.t()}
+  def restore_binary(tagged, opts \\ []), do: Binaries.restore(tagged, opts)
+
+  @doc """
+  `restore_binary/2` that raises.
+
+      iex> Foundation.BEAM.Memory.restore_binary!({:compressed_binary, "no LZ4"})
+      ** (Foundation.Error) the data does not start with an LZ4 frame
+  """
+  @spec restore_binary!(tagged_binary(), keyword()) :: binary()
+  def restore_binary!(tagged, opts \\ []), do: tagged |> restore_binary(opts) |> Error.unwrap!()
 end
