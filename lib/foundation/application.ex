@@ -22,7 +22,9 @@ defmodule Foundation.Application do
       Foundation.BEAM.Messages.BufferSupervisor,
       # SharedStore: who computes what, and what stores have lost.
       Foundation.BEAM.SharedStore.Coordinator.partitions(),
-      Foundation.BEAM.SharedStore.Reporter
+      Foundation.BEAM.SharedStore.Reporter,
+      # Memory: makes new atoms, one after the other.
+      Foundation.BEAM.Memory.Atoms
     ]
   end
 end

@@ -4,7 +4,7 @@ defmodule Foundation.BEAM.Memory do
   """
 
   alias Foundation.{Error, Native, Options}
-  alias Foundation.BEAM.Memory.Binaries
+  alias Foundation.BEAM.Memory.{Atoms, Binaries}
 
   @typedoc "Bytes that this library's native code holds: all of them, and by owner."
   @type native_memory :: %{
@@ -124,4 +124,64 @@ defmodule Foundation.BEAM.Memory do
   """
   @spec restore_binary!(tagged_binary(), keyword()) :: binary()
   def restore_binary!(tagged, opts \\ []), do: tagged |> restore_binary(opts) |> Error.unwrap!()
+
+  # Atoms
+
+  @typedoc "What `atom_usage/0` tells."
+  @type atom_usage :: %{
+          count: non_neg_integer(),
+          limit: pos_integer(),
+          ceiling: pos_integer(),
+          namespaces: %{term() => pos_integer()}
+        }
+
+  @doc """
+  The atom of a name, made within a limit: atoms are never freed, and a full table ends the VM.
+
+  An atom that exists always comes back, without a call to any process. New ones are made by one
+  process, so that concurrent callers cannot pass the limit together. The errors are bare atoms:
+
+    * `:invalid_atom` - more than 255 characters, or no valid UTF-8
+    * `:atom_table_nearly_full` - the table holds `:max_atoms`, or 95 % of what it can; a warning is
+      logged, once a minute at most
+    * `:rate_limited` - `:rate` new atoms were made in this namespace already
+
+  What is no string raises `ArgumentError`; a new atom while `:foundation` is not started raises
+  `Foundation.Error` with `:not_started`. Atoms that others make, by `String.to_atom/1` or by loading
+  code, count towards the limit but are not held to it: the last 5 % of the table are left for them.
+
+  ## Options
+
+  #{Options.docs(Atoms.schema())}
+
+  A namespace is counted for rates from the first atom on that it makes with one, and for as long as
+  the longest `per_ms` that it was given; an atom may count for a sixteenth of `per_ms` longer. 1,024
+  namespaces are remembered; then those idle longest are forgotten, or, while all of them still count,
+  new ones with a `:rate` are `:rate_limited`.
+
+  ## Example
+
+      iex> alias Foundation.BEAM.Memory
+      iex> Memory.safe_atom("ok")
+      {:ok, :ok}
+      iex> Memory.safe_atom(String.duplicate("x", 256))
+      {:error, :invalid_atom}
+      iex> Memory.safe_atom("never seen before", rate: {0, 1000})
+      {:error, :rate_limited}
+  """
+  @spec safe_atom(String.t(), keyword()) :: {:ok, atom()} | {:error, Atoms.reason()}
+  def safe_atom(string, opts \\ []), do: Atoms.safe_atom(string, opts)
+
+  @doc """
+  Atoms in the VM's table (`:count`), how many it can hold (`:limit`), at how many `safe_atom/2` makes
+  no more (`:ceiling`, 95 %), and how many it has made for each namespace that is remembered.
+
+  Raises `Foundation.Error` with `:not_started` while `:foundation` is not started.
+
+      iex> usage = Foundation.BEAM.Memory.atom_usage()
+      iex> usage.count < usage.ceiling and usage.ceiling < usage.limit
+      true
+  """
+  @spec atom_usage() :: atom_usage()
+  def atom_usage, do: Atoms.usage()
 end

@@ -21,8 +21,9 @@ defmodule Foundation.BEAM.Term.Iodata do
       %{complete?: true} -> {:ok, IO.iodata_to_binary(data)}
       %{complete?: false} -> too_large(max_size)
     end
-  rescue
-    ArgumentError -> invalid!(data, where)
+  catch
+    # Not rescued: that would have a sentence written about the data.
+    :error, :badarg -> invalid!(data, where)
   end
 
   def binary(data, where, _max_size), do: invalid!(data, where)
