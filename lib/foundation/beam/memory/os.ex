@@ -1,0 +1,168 @@
+defmodule Foundation.BEAM.Memory.OS do
+  @moduledoc false
+
+  # What the operating system says about the memory of this VM: how much of it is resident, and every
+  # limit that it may run into, with what counts towards that limit. `root` stands for `/`, so that
+  # tests can imitate the files. What cannot be read, on another system or for want of rights, is left
+  # out; nothing raises.
+
+  alias Foundation.BEAM.Memory.OS.{Cgroup, Handle, Text}
+
+  @typedoc """
+  A limit in bytes and what is used of it:
+
+    * `:container` - of a control group (`version` 1 or 2) or one above it, without the page cache
+      that the kernel drops first
+    * `:machine` - what the machine has, and what of it is not available
+    * `:vm` - the VM's own reservation, where it may take no more (`+MMsco true`)
+    * `:process` - of the process (`ulimit -v`, `ulimit -d`)
+  """
+  @type limit :: %{
+          required(:kind) => :container | :machine | :vm | :process,
+          required(:limit) => non_neg_integer(),
+          required(:used) => non_neg_integer(),
+          optional(:version) => 1 | 2
+        }
+
+  @typedoc """
+  `source` is `:os` where the figures are those of the operating system, `:vm` where only the VM can
+  tell how much is used, `:none` where no limit is known.
+  """
+  @type reading :: %{
+          resident: non_neg_integer() | nil,
+          limits: [limit()],
+          source: :os | :vm | :none
+        }
+
+  @typedoc "The files, kept open between samples."
+  @opaque t :: map()
+
+  @files [
+    statm: {"proc/self/statm", 256},
+    meminfo: {"proc/meminfo", 1_024},
+    limits: {"proc/self/limits", 4_096},
+    cgroup: {"proc/self/cgroup", 16_384}
+  ]
+
+  @page 4_096
+
+  @doc "One reading."
+  @spec read(Path.t()) :: reading()
+  def read(root \\ "/") do
+    {reading, os} = root |> open() |> sample()
+    close(os)
+    reading
+  end
+
+  @doc "Opens the files. They belong to the calling process, which is the only one that can read them."
+  @spec open(Path.t()) :: t()
+  def open(root \\ "/") do
+    files =
+      Map.new(@files, fn {name, {file, size}} ->
+        {name, Handle.open(Path.join(root, file), size)}
+      end)
+
+    join(%{
+      root: root,
+      files: files,
+      page: page(Handle.whole(Path.join(root, "proc/self/auxv"))),
+      # Does not change while the VM runs, and to ask costs more than a file.
+      carrier?: carrier(mmap()) != []
+    })
+  end
+
+  @doc "Closes them."
+  @spec close(t()) :: :ok
+  def close(os) do
+    Enum.each(os.files, fn {_name, handle} -> Handle.close(handle) end)
+    Cgroup.close(os.groups)
+  end
+
+  @doc "A reading from the open files. Follows the process when it is moved to another control group."
+  @spec sample(t()) :: {reading(), t()}
+  def sample(os) do
+    os = if Handle.read(os.files.cgroup) == os.own, do: os, else: rejoin(os)
+    {container, os} = container(os)
+    {resident, process} = process(os)
+    {machine, source} = machine(Handle.read(os.files.meminfo), os.carrier?)
+    vm = if os.carrier?, do: carrier(mmap()), else: []
+    source = if container ++ process == [], do: source, else: :os
+    {%{resident: resident, limits: container ++ process ++ machine ++ vm, source: source}, os}
+  end
+
+  # Which group it is before its files are opened: a move between the two is seen by the next sample.
+  defp join(os) do
+    own = Handle.read(os.files.cgroup)
+    Map.merge(os, %{own: own, groups: Cgroup.open(os.root, own)})
+  end
+
+  defp rejoin(os) do
+    Cgroup.close(os.groups)
+    join(os)
+  end
+
+  defp container(os) do
+    case Cgroup.limits(os.groups) do
+      {limits, false} ->
+        {limits, os}
+
+      {_limits, true} ->
+        os = rejoin(os)
+        {limits, _lost?} = Cgroup.limits(os.groups)
+        {limits, os}
+    end
+  end
+
+  defp process(os) do
+    case Text.numbers(Handle.read(os.files.statm), 6) do
+      [size, resident, _shared, _text, _lib, data] ->
+        limits = Handle.read(os.files.limits)
+        bounds = [{"Max address space ", size}, {"Max data size ", data}]
+
+        {resident * os.page,
+         for {key, used} <- bounds, limit = Text.figure(limits, key) do
+           %{kind: :process, limit: limit, used: used * os.page}
+         end}
+
+      nil ->
+        {nil, []}
+    end
+  end
+
+  # In kilobytes. Kernels before 3.14 do not say what is available.
+  defp machine(meminfo, carrier?) do
+    free = for key <- ["MemFree:", "Buffers:", "Cached:"], do: Text.figure(meminfo, key)
+    available = Text.figure(meminfo, "MemAvailable:") || if(nil not in free, do: Enum.sum(free))
+
+    case {Text.figure(meminfo, "MemTotal:"), available} do
+      {nil, _} -> {[], if(carrier?, do: :vm, else: :none)}
+      {total, nil} -> {[machine_limit(total, :erlang.memory(:total))], :vm}
+      {total, available} -> {[machine_limit(total, max(total - available, 0) * 1_024)], :os}
+    end
+  end
+
+  defp machine_limit(total, used), do: %{kind: :machine, limit: total * 1_024, used: used}
+
+  # The size of a page from the auxiliary vector: pairs of words, type 6.
+  defp page(<<6::native-64, size::native-64, _::binary>>) when size in 1_024..1_048_576, do: size
+  defp page(<<_type::native-64, _value::native-64, rest::binary>>), do: page(rest)
+  defp page(_end), do: @page
+
+  defp mmap, do: :erlang.system_info({:allocator, :erts_mmap})
+
+  @doc false
+  # The VM's account of its own mappings; only where it may map nothing else is this a limit.
+  @spec carrier(term()) :: [limit()]
+  def carrier(account) do
+    with [_ | _] <- account,
+         {:default_mmap, default} <- List.keyfind(account, :default_mmap, 0),
+         true <- get_in(default, [:options, :sco]),
+         [_ | _] = sizes <- get_in(default, [:supercarrier, :sizes]),
+         {limit, used} when is_integer(limit) and is_integer(used) <-
+           {sizes[:total], sizes[:used]} do
+      [%{kind: :vm, limit: limit, used: used}]
+    else
+      _ -> []
+    end
+  end
+end
