@@ -3,8 +3,8 @@ defmodule Foundation.BEAM.Memory do
   Where the bytes are that the VM does not see.
   """
 
+  alias Foundation.BEAM.Memory.{Atoms, Binaries, OS, Pressure}
   alias Foundation.{Error, Native, Options}
-  alias Foundation.BEAM.Memory.{Atoms, Binaries}
 
   @typedoc "Bytes that this library's native code holds: all of them, and by owner."
   @type native_memory :: %{
@@ -184,4 +184,36 @@ defmodule Foundation.BEAM.Memory do
   """
   @spec atom_usage() :: atom_usage()
   def atom_usage, do: Atoms.usage()
+
+  @doc """
+  How scarce memory is now: `:low`, `:medium` or `:high`.
+
+  The fullest of the limits decides that this VM may run into: the container's (control groups of
+  version 1 and 2, and those above), the machine's, the VM's own reservation (`+MMsco true`) and the
+  process's (`ulimit`). `Foundation.BEAM.Memory.Monitor` says what counts as used, and where none of
+  them is known (then the level is `:low`).
+
+  Each call reads about ten files of the system, which takes about a millisecond, and knows nothing of the
+  one before: there is no hysteresis. To be told of changes, or to ask often, start a
+  `Foundation.BEAM.Memory.Monitor` and ask its `level/1`.
+
+  Raises `ArgumentError` for thresholds out of order.
+
+  ## Options
+
+  #{Options.docs(Pressure.schema())}
+
+  ## Example
+
+      iex> Foundation.BEAM.Memory.pressure() in [:low, :medium, :high]
+      true
+      iex> Foundation.BEAM.Memory.pressure(medium: 0.00001, high: 0.00002)
+      :high
+  """
+  @spec pressure(keyword()) :: :low | :medium | :high
+  def pressure(opts \\ []) do
+    where = "Memory.pressure/1"
+    thresholds = opts |> Options.validate!(Pressure.schema(), where) |> Pressure.in_order!(where)
+    Pressure.level(Pressure.tightest(OS.read().limits).fraction, thresholds)
+  end
 end

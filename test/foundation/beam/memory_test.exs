@@ -35,6 +35,29 @@ defmodule Foundation.BEAM.MemoryTest do
     assert eventually?(fn -> full - resident() > div(held, 2) end)
   end
 
+  describe "pressure" do
+    test "is the level of the fullest limit" do
+      fullest = Memory.OS.read().limits |> Enum.map(&(&1.used / &1.limit)) |> Enum.max()
+      assert Memory.pressure(medium: fullest / 2, high: 1) == :medium
+      assert Memory.pressure(medium: fullest / 4, high: fullest / 2) == :high
+      assert Memory.pressure(medium: 0.999, high: 1) == :low
+    end
+
+    test "refuses thresholds out of order and of the wrong type" do
+      message = fn opts ->
+        assert_raise(ArgumentError, fn -> Memory.pressure(opts) end).message
+      end
+
+      assert message.(medium: 0.9, high: 0.8) ==
+               "invalid option :high in Memory.pressure/1: " <>
+                 "expected a number above :medium (0.9), got: 0.8"
+
+      assert message.(medium: 0) =~ "option :medium"
+      assert message.(high: 90) =~ "option :high in Memory.pressure/1: expected a number from 0.0"
+      assert message.(hysteresis: 0.1) =~ "unknown option :hysteresis"
+    end
+  end
+
   defp resident do
     [_, pages | _] = "/proc/self/statm" |> File.read!() |> String.split()
     String.to_integer(pages) * 4096

@@ -90,6 +90,26 @@ defmodule Foundation.BEAM.Memory.OS do
     {%{resident: resident, limits: container ++ process ++ machine ++ vm, source: source}, os}
   end
 
+  @doc "The files opened anew, for what may have appeared since; what is open stays where fewer open now."
+  @spec reopen(t()) :: t()
+  def reopen(os) do
+    # The process may have used up its files: then those that are open are all that there is.
+    new = open(os.root)
+    {keep, drop} = if count(new) < count(os), do: {os, new}, else: {new, os}
+    close(drop)
+    keep
+  end
+
+  defp count(os), do: Enum.count(os.files, &elem(&1, 1)) + Cgroup.count(os.groups)
+
+  @doc "Bytes that the VM's own books hold; `nil` where it keeps none (some flags of its allocators)."
+  @spec vm_total() :: non_neg_integer() | nil
+  def vm_total do
+    :erlang.memory(:total)
+  rescue
+    ErlangError -> nil
+  end
+
   # Which group it is before its files are opened: a move between the two is seen by the next sample.
   defp join(os) do
     own = Handle.read(os.files.cgroup)
@@ -136,10 +156,13 @@ defmodule Foundation.BEAM.Memory.OS do
 
     case {Text.figure(meminfo, "MemTotal:"), available} do
       {nil, _} -> {[], if(carrier?, do: :vm, else: :none)}
-      {total, nil} -> {[machine_limit(total, :erlang.memory(:total))], :vm}
+      {total, nil} -> {own_use(total, vm_total()), :vm}
       {total, available} -> {[machine_limit(total, max(total - available, 0) * 1_024)], :os}
     end
   end
+
+  defp own_use(_total, nil), do: []
+  defp own_use(total, used), do: [machine_limit(total, used)]
 
   defp machine_limit(total, used), do: %{kind: :machine, limit: total * 1_024, used: used}
 

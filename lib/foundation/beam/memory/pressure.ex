@@ -40,13 +40,15 @@ defmodule Foundation.BEAM.Memory.Pressure do
     ]
   ]
 
-  @doc "The options that thresholds come from, those of a level without a past, to go into a schema."
-  @spec thresholds() :: keyword()
-  def thresholds, do: @thresholds
+  @schema Options.schema!(@thresholds)
 
-  @doc "The same with hysteresis."
-  @spec with_hysteresis() :: keyword()
-  def with_hysteresis, do: @thresholds ++ @hysteresis
+  @doc "The options that thresholds come from, to go into a schema."
+  @spec options() :: keyword()
+  def options, do: @thresholds ++ @hysteresis
+
+  @doc "The schema of `Memory.pressure/1`."
+  @spec schema() :: Options.schema()
+  def schema, do: @schema
 
   @doc "Raises `ArgumentError` unless the thresholds are in order."
   @spec in_order!(map(), String.t()) :: map()

@@ -44,6 +44,11 @@ defmodule Foundation.BEAM.Memory.OS.Cgroup do
   @spec close([group()]) :: :ok
   def close(groups), do: Enum.each(groups, &close_group/1)
 
+  @doc "How many files are open."
+  @spec count([group()]) :: non_neg_integer()
+  def count(groups),
+    do: groups |> Enum.flat_map(&[&1.used, &1.stat | &1.limits]) |> Enum.count(& &1)
+
   @doc "The limits now, and whether a group has gone."
   @spec limits([group()]) :: {[limit()], lost? :: boolean()}
   def limits(groups) do
