@@ -25,6 +25,7 @@ defmodule Foundation.Application do
       Foundation.BEAM.SharedStore.Reporter,
       # Memory: makes new atoms, one after the other.
       Foundation.BEAM.Memory.Atoms
-    ]
+      # Memory: watches the limits, where the configuration asks for it.
+    ] ++ Foundation.BEAM.Memory.Monitor.configured()
   end
 end

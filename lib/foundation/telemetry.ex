@@ -15,6 +15,7 @@ defmodule Foundation.Telemetry do
   | `[:foundation, :messages, :refused]` | `%{count: n}` | `%{destination: d, reason: r}` | `n` messages were dropped by flow control |
   | `[:foundation, :shared_store, :expired]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries of a store have been freed at the end of their ttl |
   | `[:foundation, :shared_store, :evicted]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries have made room for others in a store with limits |
+  | `[:foundation, :ecosystem, :memory_pressure]` | `%{fraction: f, used: u, limit: l}` | `%{level: l, previous: p, kind: k, monitor: pid}` | memory has become scarcer or less scarce (`Foundation.BEAM.Memory.Monitor`) |
 
   The events of stores come once a second at most, for each store that has lost entries since; `store`
   is `nil` for one without a name, `id` is that of `Foundation.BEAM.SharedStore.info/1`.
