@@ -16,11 +16,18 @@ defmodule Foundation.BEAM.Memory.Monitor do
   tell (no Linux), no limit is known and the level stays `:low`; `info/1` says under `:source` where the
   figures come from.
 
-  The level rises at the reading in which a threshold is reached, one `interval` after that at the
-  latest; it falls when the part is below the threshold by `hysteresis`. A 500 MB allocation that crosses
-  a threshold is noticed within a second at the default interval, and the monitor takes under 0.1 % of
-  one core (`mix run bench/memory/monitor.exs` prints both). Readings are due at fixed times: one that is
-  late does not move the next, those that were missed are left out.
+  Every `interval` the monitor looks at what the VM has mapped itself. When this has moved by a hundredth of
+  the limit, or by 64 MiB, and in every fourth look whatever it shows, it reads the system's figures, and
+  the level rises in the reading that finds a threshold reached. So what this VM allocates is noticed one
+  `interval` later at the latest, what others on the machine or in the container use four later. The level
+  falls when the part is below the threshold by `hysteresis`. Looks are due at fixed times: one that is late
+  does not move the next, those that were missed are left out. A limit that has been changed, and a move to
+  another control group, take up to 5 seconds more.
+
+  At the default interval an allocation of 500 MB that crosses a threshold is noticed within a second, and
+  the monitor takes under 0.1 % of one core. Nearly all of that is the busy waiting of the VM's threads once
+  they have been woken (`+sbwt`, `+sbwtdio`), which a shorter interval pays more often;
+  `mix run bench/memory/monitor.exs` prints both.
 
   ## Starting one
 
@@ -73,8 +80,9 @@ defmodule Foundation.BEAM.Memory.Monitor do
   @type level :: :low | :medium | :high
 
   @typedoc """
-  The last reading: how full the fullest limit is, all limits with what is used of them (bytes), the
-  memory of this VM that is resident (bytes, `nil` where unknown), and how many readings there were.
+  The last reading: how full the fullest limit is, all limits with what is used of them (bytes), and how
+  many readings there were; `resident` is the memory of this VM that is resident now (bytes, `nil` where
+  unknown).
 
   `source` is `:os`, `:vm` where only `:erlang.memory(:total)` tells how much is used, or `:none`.
   """
@@ -107,8 +115,8 @@ defmodule Foundation.BEAM.Memory.Monitor do
               ],
               interval: [
                 type: {:integer, 10, 86_400_000},
-                default: 500,
-                doc: "Milliseconds from one reading to the next."
+                default: 900,
+                doc: "Milliseconds from one look to the next."
               ]
             ] ++
               Pressure.options() ++

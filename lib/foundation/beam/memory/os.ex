@@ -49,7 +49,9 @@ defmodule Foundation.BEAM.Memory.OS do
   @doc "One reading."
   @spec read(Path.t()) :: reading()
   def read(root \\ "/") do
-    {reading, os} = root |> open() |> sample()
+    os = open(root)
+    {reading, os} = sample(os)
+    reading = Map.put(reading, :resident, resident(os))
     close(os)
     reading
   end
@@ -62,9 +64,11 @@ defmodule Foundation.BEAM.Memory.OS do
         {name, Handle.open(Path.join(root, file), size)}
       end)
 
-    join(%{
+    review(%{
       root: root,
       files: files,
+      own: nil,
+      groups: [],
       page: page(Handle.whole(Path.join(root, "proc/self/auxv"))),
       # Does not change while the VM runs, and to ask costs more than a file.
       carrier?: carrier(mmap()) != []
@@ -78,16 +82,40 @@ defmodule Foundation.BEAM.Memory.OS do
     Cgroup.close(os.groups)
   end
 
-  @doc "A reading from the open files. Follows the process when it is moved to another control group."
-  @spec sample(t()) :: {reading(), t()}
+  @doc "Takes up what seldom changes: which control group the process is in, and what the limits are."
+  @spec review(t()) :: t()
+  def review(os) do
+    own = Handle.read(os.files.cgroup)
+    groups = if own == os.own, do: Cgroup.review(os.groups), else: :lost
+    os = if groups == :lost, do: rejoin(os, own), else: %{os | groups: groups}
+    limits = Handle.read(os.files.limits)
+
+    bounds =
+      for {key, index} <- [{"Max address space ", 0}, {"Max data size ", 5}],
+          limit = Text.figure(limits, key),
+          do: {limit, index}
+
+    Map.put(os, :bounds, bounds)
+  end
+
+  @doc """
+  What is used now of the limits at the last review. Reads no more files than that takes: two a control
+  group with a limit, one for the machine, one for the process where it has limits.
+  """
+  @spec sample(t()) :: {map(), t()}
   def sample(os) do
-    os = if Handle.read(os.files.cgroup) == os.own, do: os, else: rejoin(os)
     {container, os} = container(os)
-    {resident, process} = process(os)
+    process = process(os)
     {machine, source} = machine(Handle.read(os.files.meminfo), os.carrier?)
     vm = if os.carrier?, do: carrier(mmap()), else: []
     source = if container ++ process == [], do: source, else: :os
-    {%{resident: resident, limits: container ++ process ++ machine ++ vm, source: source}, os}
+    {%{limits: container ++ process ++ machine ++ vm, source: source}, os}
+  end
+
+  @doc "Bytes of this VM that are in the machine's memory; `nil` where unknown."
+  @spec resident(t()) :: non_neg_integer() | nil
+  def resident(os) do
+    with [_ | _] = pages <- statm(os), do: Enum.at(pages, 1) * os.page
   end
 
   @doc "The files opened anew, for what may have appeared since; what is open stays where fewer open now."
@@ -102,6 +130,22 @@ defmodule Foundation.BEAM.Memory.OS do
 
   defp count(os), do: Enum.count(os.files, &elem(&1, 1)) + Cgroup.count(os.groups)
 
+  @doc """
+  Bytes that the VM's allocators have mapped; `nil` where they do not tell. This asks no scheduler and
+  reads no file: it takes about 10 us where `vm_total/0` wakes every scheduler.
+  """
+  @spec mapped() :: non_neg_integer() | nil
+  def mapped do
+    with [_ | _] = account <- mmap(),
+         {:default_mmap, default} <- List.keyfind(account, :default_mmap, 0),
+         [_ | _] = parts <-
+           for({part, figures} <- default, part in [:os, :supercarrier], do: figures) do
+      Enum.sum(for figures <- parts, used = figures[:sizes][:used], do: used)
+    else
+      _ -> nil
+    end
+  end
+
   @doc "Bytes that the VM's own books hold; `nil` where it keeps none (some flags of its allocators)."
   @spec vm_total() :: non_neg_integer() | nil
   def vm_total do
@@ -110,44 +154,39 @@ defmodule Foundation.BEAM.Memory.OS do
     ErlangError -> nil
   end
 
-  # Which group it is before its files are opened: a move between the two is seen by the next sample.
-  defp join(os) do
-    own = Handle.read(os.files.cgroup)
-    Map.merge(os, %{own: own, groups: Cgroup.open(os.root, own)})
-  end
-
-  defp rejoin(os) do
+  # `own` has been read before the files are opened: a move between the two is seen by the next review.
+  defp rejoin(os, own) do
     Cgroup.close(os.groups)
-    join(os)
+    groups = Cgroup.review(Cgroup.open(os.root, own))
+    %{os | own: own, groups: if(groups == :lost, do: [], else: groups)}
   end
 
   defp container(os) do
     case Cgroup.limits(os.groups) do
-      {limits, false} ->
-        {limits, os}
+      :lost ->
+        os = rejoin(os, Handle.read(os.files.cgroup))
+        limits = Cgroup.limits(os.groups)
+        {if(limits == :lost, do: [], else: limits), os}
 
-      {_limits, true} ->
-        os = rejoin(os)
-        {limits, _lost?} = Cgroup.limits(os.groups)
+      limits ->
         {limits, os}
     end
   end
+
+  defp process(%{bounds: []}), do: []
 
   defp process(os) do
-    case Text.numbers(Handle.read(os.files.statm), 6) do
-      [size, resident, _shared, _text, _lib, data] ->
-        limits = Handle.read(os.files.limits)
-        bounds = [{"Max address space ", size}, {"Max data size ", data}]
-
-        {resident * os.page,
-         for {key, used} <- bounds, limit = Text.figure(limits, key) do
-           %{kind: :process, limit: limit, used: used * os.page}
-         end}
-
-      nil ->
-        {nil, []}
+    with [_ | _] = pages <- statm(os) do
+      for {limit, index} <- os.bounds do
+        %{kind: :process, limit: limit, used: Enum.at(pages, index) * os.page}
+      end
+    else
+      nil -> []
     end
   end
+
+  # Pages: size, resident, shared, text, libraries, data.
+  defp statm(os), do: Text.numbers(Handle.read(os.files.statm), 6)
 
   # In kilobytes. Kernels before 3.14 do not say what is available.
   defp machine(meminfo, carrier?) do

@@ -28,11 +28,16 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
     start_supervised!({Monitor, opts}, id: make_ref())
   end
 
-  # What the timer does, now.
+  # What the timer does, at a tick that reads whatever the VM's own books say.
   defp read(monitor) do
+    :sys.replace_state(monitor, &%{&1 | left: 0})
     send(monitor, {:timeout, :sys.get_state(monitor).timer, :read})
     Monitor.info(monitor)
   end
+
+  # Lets the time until the limits are looked at be over.
+  defp over(monitor, which),
+    do: :sys.replace_state(monitor, &Map.put(&1, which, System.monotonic_time(:millisecond)))
 
   test "a change is told, with what it comes from, and only a change", context do
     monitor = start(context)
@@ -113,6 +118,44 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
     assert eventually?(fn -> Monitor.info(monitor).readings >= first + 5 end)
     # Five of them cannot have come in less than four intervals.
     assert System.monotonic_time(:millisecond) - began >= 40 - 10
+  end
+
+  test "what others use is read in every fourth look, what this VM takes in the next", context do
+    monitor = start(context)
+
+    look = fn ->
+      send(monitor, {:timeout, :sys.get_state(monitor).timer, :read})
+      Monitor.info(monitor).readings
+    end
+
+    # As if the VM's books stood still: the test itself stays below 64 MiB.
+    still = fn -> :sys.replace_state(monitor, &%{&1 | found: %{&1.found | limit: 2 ** 80}}) end
+    far = fn -> :sys.replace_state(monitor, &%{&1 | own: &1.own + 2 ** 40}) end
+
+    assert Monitor.info(monitor).readings == 1
+
+    for expected <- [1, 1, 1, 2, 2, 2, 2, 3] do
+      still.()
+      assert look.() == expected
+    end
+
+    far.()
+    assert look.() == 4
+  end
+
+  test "what the VM holds has moved by a hundredth of the limit, or by 64 MiB" do
+    state = fn limit -> %{own: 1_000 * @mib, found: %{limit: limit}} end
+
+    for {limit, step} <- [{100 * @mib, @mib}, {2 ** 40, 64 * @mib}, {nil, 64 * @mib}],
+        sign <- [1, -1] do
+      near = 1_000 * @mib + sign * (step - 1)
+      refute Server.moved?(near, state.(limit))
+      assert Server.moved?(near + sign, state.(limit))
+    end
+
+    # Where the VM does not tell, every look reads.
+    assert Server.moved?(nil, state.(1))
+    assert Server.moved?(1, %{own: nil, found: %{limit: 1}})
   end
 
   test "readings are due at fixed times; those that were missed are left out" do
@@ -278,12 +321,17 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
       use_memory(context.root, 950)
       assert %{level: :high, source: :os} = read(monitor)
       write(context.root, %{"proc/self/cgroup" => "gone"})
+      # Within the five seconds that a change of groups may take.
+      assert read(monitor).level == :high
+      over(monitor, :review)
+
       assert %{level: :low, kind: nil, limit: nil, limits: [], source: :none} = read(monitor)
       assert_received {:foundation_memory_pressure, %{level: :low, limit: nil, used: used}}
       assert used > 0
       assert_received {:event, @event, %{limit: 0, fraction: 0.0}, %{level: :low, kind: nil}}
 
       write(context.root, %{"proc/self/cgroup" => "0::/\n"})
+      over(monitor, :review)
       assert read(monitor).level == :high
     end
 
@@ -297,7 +345,7 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
       assert Monitor.info(monitor).limits == []
       use_memory(context.root, 950)
       assert read(monitor).level == :low
-      :sys.replace_state(monitor, &%{&1 | reopen: System.monotonic_time(:millisecond)})
+      over(monitor, :reopen)
       assert read(monitor).level == :high
     end
 

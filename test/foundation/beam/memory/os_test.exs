@@ -88,6 +88,13 @@ defmodule Foundation.BEAM.Memory.OSTest do
     end
   end
 
+  test "what the VM has mapped grows with what it allocates" do
+    before = OS.mapped()
+    binary = :binary.copy(:binary.copy("x", @mib), 100)
+    assert_in_delta OS.mapped() - before, 100 * @mib, 60 * @mib
+    assert byte_size(binary) == 100 * @mib
+  end
+
   describe "a container of version 2" do
     @own cgroup("0::/\n", mount(2))
 
@@ -290,12 +297,17 @@ defmodule Foundation.BEAM.Memory.OSTest do
       {reading, os} = OS.sample(os)
       assert mib(reading, :container) == [{512, 100}]
 
-      write(root, group("/a", 300, 250, 0))
+      write(root, group("/a", 512, 250, 0))
       {reading, os} = OS.sample(os)
-      assert mib(reading, :container) == [{300, 250}]
+      assert mib(reading, :container) == [{512, 250}]
+
+      # What the limits are is asked less often.
+      write(root, group("/a", 300, 260, 0))
+      {reading, os} = os |> OS.review() |> OS.sample()
+      assert mib(reading, :container) == [{300, 260}]
 
       write(root, %{"proc/self/cgroup" => "0::/b\n"})
-      {reading, os} = OS.sample(os)
+      {reading, os} = os |> OS.review() |> OS.sample()
       assert mib(reading, :container) == [{256, 200}]
       assert OS.close(os) == :ok
     end

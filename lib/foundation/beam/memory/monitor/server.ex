@@ -6,9 +6,19 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
   use GenServer
 
   alias Foundation.BEAM.Memory.{OS, Pressure}
+  alias Foundation.Native
   alias Foundation.Telemetry.Dispatch
 
   @event [:foundation, :ecosystem, :memory_pressure]
+
+  # A thread that waits for a file costs the VM more than the file: about half a millisecond of busy
+  # waiting. So at most ticks the VM's own books are asked alone; the files when these have moved by
+  # a hundredth of the limit, or by this much, and in every fourth tick for what others use.
+  @step 67_108_864
+  @ticks 4
+
+  # Limits change seldom, and every file that is read costs: each is looked at this often.
+  @review_ms 5_000
 
   # A group may be divided further, or a file that could not be opened may be there by now.
   @reopen_ms 60_000
@@ -32,9 +42,12 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
       thresholds: Map.take(options, [:medium, :high, :hysteresis]),
       # Opened here: files belong to the process that opens them.
       os: OS.open(options.root),
+      review: now + @review_ms,
       reopen: now + @reopen_ms,
       due: now,
       timer: nil,
+      left: 0,
+      own: nil,
       level: :low,
       found: nil,
       reading: nil,
@@ -51,7 +64,7 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
 
   @impl true
   def handle_info({:timeout, timer, :read}, %{timer: timer} = state),
-    do: {:noreply, state |> reopen() |> read() |> schedule()}
+    do: {:noreply, state |> tick() |> schedule()}
 
   def handle_info({:DOWN, _monitor, :process, pid, _reason}, state),
     do: {:noreply, %{state | subscribers: Map.delete(state.subscribers, pid)}}
@@ -78,6 +91,7 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
       |> Map.merge(state.found)
       |> Map.merge(Map.take(state, [:level, :readings, :thresholds]))
       |> Map.merge(%{
+        resident: OS.resident(state.os),
         subscribers: map_size(state.subscribers),
         interval: state.options.interval
       })
@@ -92,14 +106,48 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
     OS.close(state.os)
   end
 
+  defp tick(%{left: 0} = state), do: state |> review() |> read()
+
+  defp tick(state) do
+    if moved?(own(), state),
+      do: state |> review() |> read(),
+      else: %{state | left: state.left - 1}
+  end
+
+  @doc false
+  # Whether what the VM holds itself has moved since the last reading by enough to read again.
+  @spec moved?(integer() | nil, map()) :: boolean()
+  def moved?(now, %{own: own}) when now == nil or own == nil, do: true
+
+  def moved?(now, %{own: own, found: %{limit: limit}}),
+    do: abs(now - own) >= if(limit, do: min(@step, div(limit, 100)), else: @step)
+
+  # What this library's native code holds is on no book of the VM.
+  defp own do
+    with mapped when is_integer(mapped) <- OS.mapped(),
+         do: mapped + Enum.sum(for({_owner, bytes} <- Native.memory_held(), do: bytes))
+  end
+
   defp read(state) do
+    # Asked first: what comes while the files are read counts as moved the next time.
+    own = own()
     {reading, os} = OS.sample(state.os)
     found = found(Pressure.tightest(reading.limits))
     level = Pressure.next(state.level, found.fraction, state.thresholds)
     publish(state.options.name, level, state)
     tell(level, found, state)
     count = state.readings + 1
-    %{state | os: os, reading: reading, found: found, level: level, readings: count}
+
+    %{
+      state
+      | os: os,
+        own: own,
+        left: @ticks - 1,
+        reading: reading,
+        found: found,
+        level: level,
+        readings: count
+    }
   end
 
   # Without any limit there is still something that is used.
@@ -128,12 +176,19 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
 
   defp forget(name), do: :persistent_term.erase({__MODULE__, name})
 
-  defp reopen(state) do
+  defp review(state) do
     now = now()
 
-    if now < state.reopen,
-      do: state,
-      else: %{state | os: OS.reopen(state.os), reopen: now + @reopen_ms}
+    cond do
+      now >= state.reopen ->
+        %{state | os: OS.reopen(state.os), reopen: now + @reopen_ms, review: now + @review_ms}
+
+      now >= state.review ->
+        %{state | os: OS.review(state.os), review: now + @review_ms}
+
+      true ->
+        state
+    end
   end
 
   # Times are fixed points: a reading that is late does not move those after it.

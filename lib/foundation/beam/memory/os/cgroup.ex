@@ -14,12 +14,13 @@ defmodule Foundation.BEAM.Memory.OS.Cgroup do
   # The kernel writes "no limit" of version 1 as the largest number of whole pages.
   @unlimited 0x1000_0000_0000_0000
 
-  @typedoc "`flat?`: bounds no other group; `top?`: the uppermost that shows."
+  @typedoc "`bound`: its limit; `flat?`: bounds no other group; `top?`: the uppermost that shows."
   @type group :: %{
           version: 1 | 2,
           used: Handle.t(),
           stat: Handle.t() | nil,
           limits: [Handle.t()],
+          bound: non_neg_integer() | nil,
           flat?: boolean(),
           top?: boolean()
         }
@@ -49,32 +50,36 @@ defmodule Foundation.BEAM.Memory.OS.Cgroup do
   def count(groups),
     do: groups |> Enum.flat_map(&[&1.used, &1.stat | &1.limits]) |> Enum.count(& &1)
 
-  @doc "The limits now, and whether a group has gone."
-  @spec limits([group()]) :: {[limit()], lost? :: boolean()}
-  def limits(groups) do
-    found = Enum.map(groups, &limit/1)
-    {Enum.filter(found, &is_map/1), :lost in found}
+  @doc "The groups with the limits that their files tell now; `:lost` where one of them has gone."
+  @spec review([group()]) :: [group()] | :lost
+  def review(groups) do
+    reviewed = Enum.map(groups, &bound/1)
+    if :lost in reviewed, do: :lost, else: reviewed
   end
 
-  # Its limit before its usage: where there is none, the rest need not be read.
-  defp limit(group) do
+  @doc "What is used now of those that have a limit; `:lost` where one of them has gone."
+  @spec limits([group()]) :: [limit()] | :lost
+  def limits(groups) do
+    found = for %{bound: bound} = group when bound != nil <- groups, do: used(group)
+    if :lost in found, do: :lost, else: Enum.filter(found, &is_map/1)
+  end
+
+  defp bound(group) do
     stat = if group.top? and group.version == 1, do: Handle.read(group.stat)
-
-    bounds = [Text.figure(stat, "hierarchical_memory_limit ") | Enum.map(group.limits, &single/1)]
-
-    case {:lost in bounds, smallest(bounds)} do
-      {true, _} -> :lost
-      {false, nil} -> :unlimited
-      {false, limit} -> used(group, limit, stat || Handle.read(group.stat))
-    end
+    above = Text.figure(stat, "hierarchical_memory_limit ")
+    bounds = [above | Enum.map(group.limits, &single/1)]
+    if :lost in bounds, do: :lost, else: %{group | bound: smallest(bounds)}
   end
 
   # What the kernel drops before anything else is free for the asking: of the usage it counts as none.
-  defp used(group, limit, stat) do
+  defp used(group) do
     case single(group.used) do
-      :lost -> :lost
-      nil -> :unlimited
-      used -> container(group.version, limit, max(used - inactive(group.version, stat), 0))
+      used when is_integer(used) ->
+        inactive = inactive(group.version, Handle.read(group.stat))
+        container(group.version, group.bound, max(used - inactive, 0))
+
+      lost_or_none ->
+        lost_or_none
     end
   end
 
@@ -192,7 +197,8 @@ defmodule Foundation.BEAM.Memory.OS.Cgroup do
 
     if used && limits != [] do
       flat? = version == 1 and Text.single(Handle.whole(folder <> "/memory.use_hierarchy")) == 0
-      %{version: version, used: used, limits: limits, stat: file.("stat", 16_384), flat?: flat?}
+      stat = file.("stat", 16_384)
+      %{version: version, used: used, limits: limits, stat: stat, bound: nil, flat?: flat?}
     else
       Enum.each([used | limits], &Handle.close/1)
     end
