@@ -17,12 +17,12 @@ defmodule Foundation.BEAM.Memory.Monitor do
   figures come from.
 
   Every `interval` the monitor looks at what the VM has mapped itself. When this has moved by a hundredth of
-  the limit, or by 64 MiB, and in every fourth look whatever it shows, it reads the system's figures, and
-  the level rises in the reading that finds a threshold reached. So what this VM allocates is noticed one
-  `interval` later at the latest, what others on the machine or in the container use four later. The level
-  falls when the part is below the threshold by `hysteresis`. Looks are due at fixed times: one that is late
-  does not move the next, those that were missed are left out. A limit that has been changed, and a move to
-  another control group, take up to 5 seconds more.
+  the limit, or by 64 MiB, it reads the system's figures in this look and the next, otherwise in every
+  fourth. The level rises in the reading that finds a threshold reached: one `interval` after the VM has
+  taken a large piece at the latest, four after it grew in small ones or others took memory. It falls when
+  the part is below the threshold by `hysteresis`. Looks are due at fixed times: one that is late does not
+  move the next, those that were missed are left out. A limit that has been changed, and a move to another
+  control group, take up to 5 seconds more.
 
   At the default interval an allocation of 500 MB that crosses a threshold is noticed within a second, and
   the monitor takes under 0.1 % of one core. Nearly all of that is the busy waiting of the VM's threads once

@@ -106,12 +106,13 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
     OS.close(state.os)
   end
 
-  defp tick(%{left: 0} = state), do: state |> review() |> read()
-
+  # What has just been mapped may not be in use yet, page by page: so the look after is a reading, too.
   defp tick(state) do
-    if moved?(own(), state),
-      do: state |> review() |> read(),
-      else: %{state | left: state.left - 1}
+    cond do
+      moved?(own(), state) -> %{(state |> review() |> read()) | left: 0}
+      state.left == 0 -> state |> review() |> read()
+      true -> %{state | left: state.left - 1}
+    end
   end
 
   @doc false
