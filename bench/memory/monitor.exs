@@ -105,7 +105,7 @@ defmodule Bench.Memory.Monitor do
     IO.puts("  from the start of the allocation   #{inspect(Enum.sort(whole))}")
     IO.puts("  from its end                       #{inspect(Enum.sort(after_it))}")
     IO.puts("MS memory_monitor_detection #{Enum.max(whole)}")
-    Bench.ratio("memory_monitor_second_by_detection", 1_000 / max(Enum.max(after_it), 1))
+    Bench.ratio("memory_monitor_second_by_detection", 1_000 / Enum.max(whole))
   end
 
   # The threshold is half of the allocation above what is used now; it may be crossed, and noticed,
