@@ -5,6 +5,7 @@
 
 pub mod compression;
 pub mod cutoffs;
+pub mod leaks;
 pub mod measure;
 pub mod memory;
 pub mod path;

@@ -14,13 +14,16 @@ pub enum Owner {
     SharedStores,
     /// The tables of compressions that run.
     Codecs,
+    /// Searches for leaked binaries that are under way.
+    LeakSearches,
 }
 
 /// Every owner, in the order of the books.
-pub const OWNERS: [(Owner, &str); 3] = [
+pub const OWNERS: [(Owner, &str); 4] = [
     (Owner::SharedTerms, "shared_terms"),
     (Owner::SharedStores, "shared_stores"),
     (Owner::Codecs, "codecs"),
+    (Owner::LeakSearches, "leak_searches"),
 ];
 
 /// Threads write to different lines: the books are written at every put of a store.
@@ -83,6 +86,13 @@ impl Charge {
     pub fn new(owner: Owner, bytes: u64) -> Self {
         enter(owner, bytes);
         Charge { owner, bytes }
+    }
+
+    /// Changes the bytes entered.
+    pub fn set(&mut self, bytes: u64) {
+        enter(self.owner, bytes);
+        leave(self.owner, self.bytes);
+        self.bytes = bytes;
     }
 
     /// The bytes entered.

@@ -5,6 +5,7 @@ mod common;
 
 use common::witness::{Drops, Witness, keeper};
 use foundation_core::compression::{Checksum, compress_frame};
+use foundation_core::leaks::{Listing, Range, Ranges, Tally, Visible};
 use foundation_core::memory::{Charge, OWNERS, Owner, Tide, held};
 use foundation_core::reaper::{NEVER, Next};
 use foundation_core::shared_term::{SMALL, SharedTerm};
@@ -26,6 +27,30 @@ fn what_is_held_is_in_the_books_until_it_is_freed() {
     assert_eq!(held(), 5);
     drop(two);
     assert_eq!(held(), 0);
+
+    let searches = || foundation_core::memory::held(Owner::LeakSearches);
+    let mut tally = Tally::default();
+    for holder in 0..10 {
+        let mut listing = Listing::default();
+        assert!((0..1000).all(|id| listing.push(id, 100, 1).is_ok()));
+        assert_eq!(tally.list(holder % 9, listing, Visible::default()), Ok(()));
+    }
+    let listed = searches();
+    assert!(
+        (9 * 24_000..300_000).contains(&listed),
+        "{listed} bytes of lists"
+    );
+    assert!(tally.report(0, 1).is_ok());
+    assert_eq!(searches() - listed, 9 * 16_000, "all pairs in order");
+    let mut ranges = Ranges::default();
+    assert!((0..100).all(|n| ranges.push(Range {
+        start: n * 2,
+        end: n * 2 + 1
+    })));
+    assert_eq!(tally.reached(0, ranges), Ok(()));
+    assert_eq!(searches() - listed, 9 * 16_000 + 1600, "what is reached");
+    drop(tally);
+    assert_eq!(searches(), 0);
 
     let (keeper, drops) = (keeper(), Drops::default());
     let handle = {
