@@ -45,6 +45,16 @@ defmodule Foundation.Native do
   def memory_held, do: :erlang.nif_error(:nif_not_loaded)
   def memory_collect, do: :erlang.nif_error(:nif_not_loaded)
 
+  # leaks
+  def leaks_new, do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_list(_search, _pid, _list, _young, _old), do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_list_dirty(_search, _pid, _list, _young, _old), do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_reach(_number, _terms, _limit), do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_looked(_search, _pid, _whole), do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_collected(_search, _pid, _list), do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_report(_search, _least, _most), do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_close(_search), do: :erlang.nif_error(:nif_not_loaded)
+
   # compression
   def compression_compress(_data, _format, _sums), do: :erlang.nif_error(:nif_not_loaded)
   def compression_compress_dirty(_data, _format, _sums), do: :erlang.nif_error(:nif_not_loaded)

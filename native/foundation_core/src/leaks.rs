@@ -148,8 +148,8 @@ impl Holder {
     }
 }
 
-/// Where a pair of a binary and a holder is. Sorted by these, all holders of a binary lie together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a pair of a binary and a holder is. Sorted by address, all holders of a binary lie together.
+#[derive(Clone, Copy, Debug)]
 struct Place {
     id: u64,
     holder: u32,
@@ -318,7 +318,7 @@ impl Tally {
         }
         // One holder's are in order.
         if self.holders.len() > 1 {
-            order.sort_unstable();
+            order.sort_unstable_by_key(|place| place.id);
         }
         self.order = order;
         self.recharge();

@@ -18,6 +18,7 @@ use crate::terms::{bits, is_immediate, word};
 use foundation_core::shared_store::Meta;
 use foundation_core::shared_store::shapes::Shapes;
 use lay::{Laid, Space};
+pub use layout::layout;
 
 const WORD: u64 = size_of::<u64>() as u64;
 

@@ -6,6 +6,7 @@ mod buffer;
 mod compression;
 mod image;
 mod janitor;
+mod leaks;
 mod load;
 mod measure;
 mod memory;
