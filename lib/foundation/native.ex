@@ -51,7 +51,7 @@ defmodule Foundation.Native do
   def leaks_list_dirty(_search, _pid, _list, _young, _old), do: :erlang.nif_error(:nif_not_loaded)
   def leaks_reach(_number, _terms, _limit), do: :erlang.nif_error(:nif_not_loaded)
   def leaks_looked(_search, _pid, _whole), do: :erlang.nif_error(:nif_not_loaded)
-  def leaks_collected(_search, _pid, _list), do: :erlang.nif_error(:nif_not_loaded)
+  def leaks_again(_search, _pid, _list, _meanwhile), do: :erlang.nif_error(:nif_not_loaded)
   def leaks_report(_search, _least, _most), do: :erlang.nif_error(:nif_not_loaded)
   def leaks_close(_search), do: :erlang.nif_error(:nif_not_loaded)
 

@@ -49,6 +49,17 @@ pub enum Look {
     Whole,
 }
 
+/// What a holder has done between two lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// Anything.
+    Worked,
+    /// It was looked into, which may have been when its next collection was due.
+    Looked,
+    /// It was collected.
+    Collected,
+}
+
 /// Bytes that a holder's references show, of its young generation and its old one. A reference to a
 /// part that came by message shows its own bytes there, in the list those of the whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -239,14 +250,31 @@ impl Tally {
         Ok(())
     }
 
-    /// Takes what a holder lists after it was collected. Gives the bytes that went: binaries that it
-    /// let go of and that nobody else held, less those that are new.
-    pub fn collected(&mut self, key: u64, listing: Listing) -> Result<u64, Fault> {
+    /// Takes what a holder lists by now: what it has let go of counts no more, what is new does not
+    /// count. Gives the bytes that went: binaries that it let go of and that nobody else held, less
+    /// those that are new. They were garbage if the holder has done nothing in between but
+    /// [`Meanwhile::Looked`] or [`Meanwhile::Collected`].
+    pub fn again(
+        &mut self,
+        key: u64,
+        listing: Listing,
+        meanwhile: Meanwhile,
+    ) -> Result<u64, Fault> {
+        let freed = self.drop_all_but(key, listing)?;
+        let holder = self.holder(key)?;
+        if meanwhile == Meanwhile::Worked {
+            return Ok(0);
+        }
+        holder.collected |= meanwhile == Meanwhile::Collected;
+        holder.freed += freed;
+        Ok(freed)
+    }
+
+    fn drop_all_but(&mut self, key: u64, listing: Listing) -> Result<u64, Fault> {
         self.sort()?;
         let at = *self.index.get(&key).ok_or(Fault::Unknown)? as usize;
         let after = listing.into_held();
-        let mut freed = 0u64;
-        let mut known = 0u64;
+        let (mut freed, mut known) = (0, 0);
         for position in 0..self.holders[at].held.len() {
             let before = self.holders[at].held[position];
             let left = match after.binary_search_by_key(&before.id, |held| held.id) {
@@ -256,14 +284,12 @@ impl Tally {
                 }
                 Err(_) => 0,
             };
-            freed += self.let_go(before.id, at, left);
+            if left < before.references {
+                freed += self.let_go(before.id, at, left);
+            }
         }
         let new = after.iter().map(|held| held.size).sum::<u64>() - known;
-        let freed = freed.saturating_sub(new);
-        let holder = &mut self.holders[at];
-        holder.collected = true;
-        holder.freed += freed;
-        Ok(freed)
+        Ok(freed.saturating_sub(new))
     }
 
     fn holder(&mut self, key: u64) -> Result<&mut Holder, Fault> {

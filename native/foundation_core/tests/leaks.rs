@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foundation_core::leaks::{Fault, Listing, Look, Range, Ranges, Summary, Tally, Visible};
+use foundation_core::leaks::{
+    Fault, Listing, Look, Meanwhile, Range, Ranges, Summary, Tally, Visible,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -68,7 +70,10 @@ fn what_nothing_leads_to_is_unreachable_until_a_collection_shows_that_something_
     look(&mut tally, 1, &listed, &[]);
     assert_eq!(summary(&mut tally, 1).unreachable, 5700);
 
-    assert_eq!(tally.collected(1, listing(&listed[1..])), Ok(5000));
+    assert_eq!(
+        tally.again(1, listing(&listed[1..]), Meanwhile::Collected),
+        Ok(5000)
+    );
     let found = summary(&mut tally, 1);
     assert_eq!((found.held, found.freed, found.wasted()), (700, 5000, 0));
 }
@@ -88,6 +93,7 @@ fn overlapping_parts_count_once_and_wherever_they_come_from() {
     let references = [(1000, 1000, 5); 3];
     look(&mut tally, 2, &references, &more);
     look(&mut tally, 3, &[(1000, 1000, 5)], &[]);
+    assert_eq!(summary(&mut tally, 2).references, 3);
     let wasted: Vec<_> = [1, 2, 3].map(|key| summary(&mut tally, key)).into();
     assert_eq!(
         wasted.iter().map(Summary::wasted).sum::<u64>(),
@@ -152,11 +158,35 @@ fn collecting_frees_what_the_last_holder_lets_go_of() {
     tally
         .list(2, listing(&shared[..1]), whole(5000))
         .expect("listed");
-    assert_eq!(tally.collected(1, listing(&[])), Ok(0));
-    assert_eq!(tally.collected(2, listing(&[(70_000, 1000, 1)])), Ok(4000));
-    assert_eq!(tally.collected(3, listing(&[])), Err(Fault::Unknown));
+    assert_eq!(tally.again(1, listing(&[]), Meanwhile::Collected), Ok(0));
+    assert_eq!(
+        tally.again(2, listing(&[(70_000, 1000, 1)]), Meanwhile::Collected),
+        Ok(4000)
+    );
+    assert_eq!(
+        tally.again(3, listing(&[]), Meanwhile::Collected),
+        Err(Fault::Unknown)
+    );
     let (totals, found) = tally.report(1, EVERYTHING).expect("a report");
     assert_eq!((totals.freed, totals.held, found.len()), (4000, 0, 1));
+}
+
+#[test]
+fn what_was_let_go_of_since_counts_no_more_and_what_is_new_does_not() {
+    let mut tally = Tally::default();
+    look(&mut tally, 1, &[(1000, 5000, 1), (9000, 700, 1)], &[]);
+    let now = [(9000, 700, 1), (20_000, 300, 1)];
+    assert_eq!(tally.again(1, listing(&now), Meanwhile::Worked), Ok(0));
+    let found = summary(&mut tally, 1);
+    assert_eq!((found.held, found.unreachable, found.freed), (700, 700, 0));
+
+    // Nothing but a look in between: that was garbage.
+    let went = tally.again(1, listing(&[]), Meanwhile::Looked);
+    let found = summary(&mut tally, 1);
+    assert_eq!(
+        (went, found.held, found.wasted(), found.freed),
+        (Ok(700), 0, 0, 700)
+    );
 }
 
 #[test]
@@ -189,7 +219,11 @@ fn hostile_figures_overflow_nothing() {
     tally.reached(0, ranges(&odd)).expect("known");
     tally.looked(0, Look::Whole).expect("known");
     tally.report(0, EVERYTHING).expect("a report");
-    assert!(tally.collected(0, listing(&[(7, most, most)])).is_ok());
+    assert!(
+        tally
+            .again(0, listing(&[(7, most, most)]), Meanwhile::Collected)
+            .is_ok()
+    );
     tally.report(most, EVERYTHING).expect("a report");
 }
 

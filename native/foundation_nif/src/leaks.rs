@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use foundation_core::leaks::{Fault, Listing, Look, Summary, Tally, Visible};
+use foundation_core::leaks::{Fault, Listing, Look, Meanwhile, Summary, Tally, Visible};
 use foundation_core::measure::{self, Outcome};
 use parking_lot::Mutex;
 use rustler::sys::*;
@@ -90,11 +90,18 @@ fn take<'a>(env: Env<'a>, args: &[Term<'a>], listing: Listing) -> NifResult<Term
     Ok(answer(env, taken.map(|()| references)))
 }
 
-/// Takes what a process lists once it was collected: the bytes that went.
-fn leaks_collected<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
+/// Takes what a process lists once it has `:worked`, was `:looked` into or `:collected`: the bytes that
+/// went as garbage.
+fn leaks_again<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     let (search, key) = (args[0].decode::<&Search>()?, key(args[1])?);
+    let meanwhile = match args[3].decode::<Atom>()? {
+        atom if atom == atoms::worked() => Meanwhile::Worked,
+        atom if atom == atoms::looked() => Meanwhile::Looked,
+        atom if atom == atoms::collected() => Meanwhile::Collected,
+        _ => return Err(Error::BadArg),
+    };
     let freed = match read(env, args[2], usize::MAX)? {
-        Some(listing) => search.0.lock().collected(key, listing),
+        Some(listing) => search.0.lock().again(key, listing, meanwhile),
         None => Err(Fault::Full),
     };
     Ok(answer(env, freed))
@@ -273,5 +280,5 @@ fn summarize<'a>(env: Env<'a>, summary: &Summary) -> Term<'a> {
 
 raw_nif!("leaks_list", 5, Normal, leaks_list);
 raw_nif!("leaks_list_dirty", 5, DirtyCpu, leaks_list_dirty);
-raw_nif!("leaks_collected", 3, DirtyCpu, leaks_collected);
+raw_nif!("leaks_again", 4, DirtyCpu, leaks_again);
 raw_nif!("leaks_reach", 3, DirtyCpu, leaks_reach);

@@ -20,6 +20,8 @@ pub mod atoms {
         no_store, gone, missing, packed, pack, taken, noproc, conflict, too_large, always, absent,
         default, not_a_number, big, over, large, keys, entries, done, invalid,
         foundation_store_transfer,
+        // leaks
+        worked, looked, collected,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sums over all binaries: one pass, in order of their addresses.
 
 use super::ranges::merge;
-use super::{FRONT, Fault, Holder, Look, Place, Range, Summary, Tally, Totals};
+use super::{FRONT, Fault, Held, Holder, Look, Place, Range, Summary, Tally, Totals};
 
 impl Tally {
     /// What is known by now, with those holders, `most` at most, of whose binaries at least `least`
@@ -49,7 +49,7 @@ impl Tally {
         let seen = references >= u64::from(count);
         for place in holders() {
             let (sum, holder) = (&mut sums[place.holder as usize], place.holder as usize);
-            sum.hold(size, seen, number == 1);
+            sum.hold(held(place), size, seen, number == 1);
             sum.reach(&self.holders[holder], place.id, size, used);
         }
         let wasted = if seen { used.left(size) } else { 0 };
@@ -104,7 +104,6 @@ impl Sum {
     fn new(holder: &Holder) -> Self {
         let summary = Summary {
             key: holder.key,
-            references: holder.references,
             freed: holder.freed,
             visible: holder.visible,
             look: holder.look,
@@ -117,9 +116,10 @@ impl Sum {
         }
     }
 
-    fn hold(&mut self, size: u64, seen: bool, alone: bool) {
+    fn hold(&mut self, held: &Held, size: u64, seen: bool, alone: bool) {
         let summary = &mut self.summary;
         summary.binaries += 1;
+        summary.references += u64::from(held.references);
         summary.held += size;
         if seen {
             summary.seen += size;
