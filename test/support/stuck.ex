@@ -1,0 +1,52 @@
+defmodule Foundation.Stuck do
+  @moduledoc """
+  A process that is inside one instruction of the VM for about two seconds: it answers no signal.
+
+  Tests that need it are tagged `:two_schedulers`: it has one for itself.
+  """
+
+  # Each list is two references to the one below, so comparing two of that shape, which share
+  # nothing with each other, takes as many steps as 2 to this power, and the terms almost no memory.
+  # They never leave the process that made them: a copy would be of that size.
+  @depth 30
+
+  @doc "Starts it, on the last scheduler, and moves the caller to the first. Ends by itself."
+  def start! do
+    to = self()
+    :erlang.process_flag(:scheduler, 1)
+    last = :erlang.system_info(:schedulers_online)
+    pid = :erlang.spawn_opt(fn -> compare(to) end, scheduler: last)
+    ExUnit.Callbacks.on_exit(fn -> await(pid) end)
+
+    receive do
+      {^pid, :stuck} -> pid
+    end
+  end
+
+  @doc "Whether it is inside still: it would have told the caller."
+  def still?(pid) do
+    receive do
+      {^pid, :out} -> false
+    after
+      0 -> true
+    end
+  end
+
+  # Nothing of the VM's own that needs every scheduler, as loading a module does, goes on before.
+  defp await(pid) do
+    monitor = Process.monitor(pid)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, _reason} -> :ok
+    end
+  end
+
+  defp compare(to) do
+    {one, other} = {deep(), deep()}
+    send(to, {self(), :stuck})
+    same? = one == other
+    send(to, {self(), same? && :out})
+  end
+
+  defp deep, do: Enum.reduce(1..@depth, [], fn _, below -> [below | below] end)
+end
