@@ -1,0 +1,209 @@
+defmodule Foundation.BEAM.Memory.Leaks.Search do
+  @moduledoc false
+
+  # The steps of a search, in the process that is made for it: what every process lists, what those
+  # that can be looked into reach, what a collection gives back where that is wanted.
+
+  alias Foundation.BEAM.Memory.Census
+  alias Foundation.BEAM.Memory.Leaks.{Leak, Look}
+  alias Foundation.Native
+
+  # A process with a million binaries takes 50 ms to list them, and as many to be read.
+  @patience 1_000
+
+  # Processes that are considered, the largest first.
+  @most 10_000
+
+  # A process that shows no more than this beside an empty list is not entered: identifiers of tables
+  # and the like are off the heap as well.
+  @nothing 64 * 1024
+
+  @about [:status, :current_function, :garbage_collection, :reductions]
+
+  # Reductions that being asked takes, with room for others who ask; handling a message takes more.
+  @nothing_done 10
+
+  @spec run(map()) :: map()
+  def run(opts) do
+    {handle, number} = Native.leaks_new()
+    run = %{opts: opts, handle: handle, number: number, until: until(opts.timeout)}
+    binary_memory = binary_memory()
+    pids = opts.pids || Process.list()
+    {listed, late} = census(pids, &list(&1, handle), run)
+    skipped = length(late) + Enum.count(listed, &match?({_pid, {:error, _full}}, &1))
+    {_totals, found} = report(run)
+    about = about(found, run)
+    candidates = candidates(found, about, run)
+    looked = look(candidates, about, Map.new(listed), run)
+    if opts.collect, do: collect(run)
+    {totals, found} = report(run)
+    Native.leaks_close(handle)
+
+    counts = %{
+      asked: length(pids),
+      skipped: skipped,
+      looked_into: length(looked),
+      left_out: max(length(candidates) - opts.max_looks, 0)
+    }
+
+    build(totals, found, about, counts, binary_memory, run)
+  end
+
+  defp until(:infinity), do: :infinity
+  defp until(ms), do: now() + ms
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  defp left(%{until: :infinity}), do: :infinity
+  defp left(%{until: until}), do: max(until - now(), 0)
+
+  # Some emulator flags take away what the VM knows.
+  defp binary_memory do
+    :erlang.memory(:binary)
+  rescue
+    ErlangError -> nil
+  end
+
+  defp census(pids, probe, run) do
+    case left(run) do
+      0 -> {[], pids}
+      left -> Census.map(pids, probe, patience: @patience, deadline: left)
+    end
+  end
+
+  # A list that does not fit counts as one that was not given.
+  defp list(pid, handle) do
+    with [binary: list, garbage_collection_info: collection, reductions: reductions] <-
+           :erlang.process_info(pid, [:binary, :garbage_collection_info, :reductions]),
+         young = 8 * Keyword.get(collection, :bin_vheap_size, 0),
+         old = 8 * Keyword.get(collection, :bin_old_vheap_size, 0),
+         true <- list != [] or young + old > @nothing do
+      taken =
+        with :dirty <- Native.leaks_list(handle, pid, list, young, old),
+             do: Native.leaks_list_dirty(handle, pid, list, young, old)
+
+      if is_integer(taken), do: reductions, else: taken
+    else
+      _gone_or_without -> nil
+    end
+  end
+
+  defp relist(pid, run, meanwhile) do
+    probe = fn pid ->
+      with {:binary, list} <- :erlang.process_info(pid, :binary),
+           do: Native.leaks_again(run.handle, pid, list, meanwhile)
+    end
+
+    census([pid], probe, run)
+  end
+
+  defp report(run), do: Native.leaks_report(run.handle, run.opts.min_bytes, @most)
+
+  # What those that hold enough were doing.
+  defp about(found, run) do
+    pids = for {pid, _looked?, _figures} <- found, do: pid
+    probe = fn pid -> with :undefined <- :erlang.process_info(pid, @about), do: nil end
+    {about, _skipped} = census(pids, probe, run)
+    Map.new(about)
+  end
+
+  defp candidates(_found, _about, %{opts: %{look: false}}), do: []
+
+  defp candidates(found, about, _run) do
+    for {pid, _looked?, _figures} <- found,
+        depth = Look.depth(about[pid] || []),
+        depth != :none,
+        do: {pid, depth}
+  end
+
+  # Those that answered.
+  defp look(candidates, about, listed, run) do
+    candidates
+    |> Stream.take(run.opts.max_looks)
+    |> Stream.filter(fn {pid, _depth} -> left(run) != 0 and Look.into(pid, run.number) end)
+    |> Enum.map(fn {pid, depth} ->
+      Native.leaks_looked(run.handle, pid, depth == :whole)
+      idle? = about[pid][:reductions] - Map.get(listed, pid, 0) <= @nothing_done
+      relist(pid, run, if(idle?, do: :looked, else: :worked))
+      pid
+    end)
+  end
+
+  # The largest first, one at a time.
+  defp collect(run) do
+    {_totals, found} = report(run)
+
+    found
+    |> Enum.map(&{Leak.gain(&1), elem(&1, 0)})
+    |> Enum.filter(fn {gain, _pid} -> gain >= run.opts.min_bytes end)
+    |> Enum.sort(:desc)
+    |> Enum.each(fn {_gain, pid} ->
+      if collected?(pid, run), do: relist(pid, run, :collected)
+    end)
+  end
+
+  # The answer of a process that is too slow comes to nobody: this one is gone by then.
+  defp collected?(pid, run) do
+    request = make_ref()
+
+    with wait when wait != 0 <- left(run),
+         :async <- :erlang.garbage_collect(pid, async: request) do
+      receive do
+        {:garbage_collect, ^request, collected?} -> collected?
+      after
+        min(wait, @patience) -> false
+      end
+    else
+      _no_time_or_gone -> false
+    end
+  end
+
+  defp build(totals, found, about, counts, binary_memory, run) do
+    {_binaries, held, wasted, doubtful, freed, hidden} = totals
+    %{min_bytes: least, limit: limit} = run.opts
+    leaks = for figures <- found, do: Leak.new(figures, about[elem(figures, 0)])
+    suspected = leaks |> Enum.map(& &1.old_generation_bytes) |> Enum.sum()
+    shown = leaks |> Enum.filter(&Leak.worth?(&1, least)) |> Leak.rank() |> Enum.take(limit)
+
+    %{
+      leaks: named(shown, run),
+      wasted_bytes: wasted - doubtful + freed,
+      suspected_bytes: doubtful + suspected,
+      freed_bytes: freed,
+      held_bytes: held,
+      binary_memory: binary_memory,
+      unlisted_bytes: binary_memory && max(binary_memory - held, 0),
+      hidden_bytes: hidden,
+      complete?: hidden < least and counts.skipped + counts.left_out == 0 and left(run) != 0,
+      searched: counts.asked - counts.skipped,
+      skipped: counts.skipped,
+      looked_into: counts.looked_into
+    }
+  end
+
+  defp named(leaks, run) do
+    {names, _skipped} = census(Enum.map(leaks, & &1.pid), &name/1, run)
+    names = Map.new(names)
+    for leak <- leaks, do: Map.merge(leak, names[leak.pid] || %{name: nil, initial_call: nil})
+  end
+
+  defp name(pid) do
+    name =
+      case :erlang.process_info(pid, :registered_name) do
+        {:registered_name, name} -> name
+        _none -> nil
+      end
+
+    %{name: name, initial_call: initial_call(pid)}
+  end
+
+  defp initial_call(pid) do
+    with {:initial_call, {:proc_lib, _function, _arity}} <-
+           :erlang.process_info(pid, :initial_call) do
+      :proc_lib.translate_initial_call(pid)
+    else
+      {:initial_call, call} -> call
+      :undefined -> nil
+    end
+  end
+end

@@ -1,0 +1,198 @@
+defmodule Foundation.BEAM.Memory.LeaksTest do
+  use ExUnit.Case, async: false
+  use Foundation.NativeBytes
+
+  alias Foundation.BEAM.Memory
+  alias Foundation.Keeper
+
+  @mb 1_000_000
+
+  # The VM's list and the collector's figures changed with this release.
+  @otp String.to_integer(System.otp_release())
+
+  # What earlier tests have left in other processes is not planted here.
+  setup do
+    Enum.each(Process.list(), &:erlang.garbage_collect/1)
+  end
+
+  defp leaks(opts), do: Memory.binary_leaks(opts).leaks
+  defp leak(pid, opts \\ []), do: Enum.find(leaks([limit: 1000] ++ opts), &(&1.pid == pid))
+
+  test "a system without leaks has none" do
+    Keeper.start(fn -> Keeper.bytes(3 * @mb) end)
+    Keeper.start(fn -> %{list: [Keeper.bytes(2 * @mb)], tuple: {:a, Keeper.bytes(@mb)}} end)
+    Keeper.plain(fn -> Keeper.bytes(3 * @mb) end)
+    result = Memory.binary_leaks()
+    assert result.leaks == []
+    assert %{wasted_bytes: wasted, suspected_bytes: 0, skipped: 0, complete?: true} = result
+    assert wasted < @mb
+    assert result.held_bytes >= 9 * @mb
+    assert result.unlisted_bytes == max(result.binary_memory - result.held_bytes, 0)
+    assert result.searched >= 4 and result.looked_into >= 2
+  end
+
+  test "parts of large binaries are found by the byte, and the largest comes first" do
+    planted =
+      for count <- [2, 7, 4] do
+        {Keeper.start(fn -> for _ <- 1..count, do: Keeper.part(@mb) end), count}
+      end
+
+    result = Memory.binary_leaks()
+    ranked = planted |> Enum.sort_by(&(-elem(&1, 1))) |> Enum.map(&elem(&1, 0))
+    assert Enum.map(result.leaks, & &1.pid) == ranked
+
+    for {pid, count} <- planted do
+      found = Enum.find(result.leaks, &(&1.pid == pid))
+      assert %{kind: :parts, certainty: :seen, looked_into?: true, binaries: ^count} = found
+      assert found.parts_bytes == count * (@mb - 100)
+      assert found.wasted_bytes == found.parts_bytes
+      assert found.involved_bytes == found.parts_bytes
+      assert found.held_bytes == count * @mb and found.sole_bytes == count * @mb
+      assert found.initial_call == {Keeper, :init, 1}
+    end
+
+    assert result.wasted_bytes >= 13 * (@mb - 100)
+    assert [first] = leaks(limit: 1)
+    assert first.pid == hd(ranked)
+    assert [_] = leaks(min_bytes: 5 * @mb)
+  end
+
+  test "several parts of one binary count as what they cover" do
+    pid =
+      Keeper.start(fn ->
+        whole = Keeper.bytes(2 * @mb)
+        for from <- [0, 50, 100, 1_000_000], do: binary_part(whole, from, 100)
+      end)
+
+    assert %{binaries: 1, parts_bytes: parts} = leak(pid)
+    assert parts == 2 * @mb - 300
+    <<_::3, odd::bitstring-size(800), _::bitstring>> = Keeper.bytes(2 * @mb)
+    odd_pid = Keeper.start(fn -> odd end)
+    :erlang.garbage_collect()
+    assert %{parts_bytes: parts} = leak(odd_pid, pids: [odd_pid, self()])
+    assert parts in (2 * @mb - 202)..(2 * @mb - 101)
+  end
+
+  test "what went through a server and was never collected is unreachable" do
+    pid = Keeper.start(fn -> Keeper.bytes(@mb) end)
+    Keeper.pass_through(pid, 4, @mb)
+    found = leak(pid)
+    assert %{kind: :unreachable, certainty: :seen, freed_bytes: 0} = found
+    assert found.unreachable_bytes == 4 * @mb
+    assert found.wasted_bytes == 4 * @mb
+    assert found.held_bytes == 5 * @mb
+
+    result = Memory.binary_leaks(collect: true)
+    found = Enum.find(result.leaks, &(&1.pid == pid))
+    assert %{kind: :garbage, certainty: :measured, unreachable_bytes: 0} = found
+    assert found.freed_bytes == 4 * @mb
+    assert found.held_bytes == @mb
+    assert result.freed_bytes >= 4 * @mb and result.wasted_bytes >= 4 * @mb
+    assert leak(pid) == nil
+  end
+
+  test "young garbage is unreachable, or is measured where the look brought its collection" do
+    pid = Keeper.start(fn -> nil end)
+    :erlang.garbage_collect(pid)
+    Keeper.run(pid, fn -> byte_size(Keeper.bytes(3 * @mb)) end)
+    found = leak(pid)
+    assert found.unreachable_bytes + found.freed_bytes == 3 * @mb
+    assert found.kind in [:unreachable, :garbage]
+  end
+
+  test "of a process of no known kind, old references are suspected and collecting tells" do
+    router = Keeper.plain(fn -> :go end, fn :go -> Keeper.age(4, @mb) end)
+    found = leak(router)
+    assert %{kind: :old_generation, certainty: :suspected, looked_into?: false} = found
+    assert found.old_generation_bytes == 4 * @mb
+    assert %{suspected_bytes: suspected, wasted_bytes: 0} = Memory.binary_leaks(pids: [router])
+    assert suspected == 4 * @mb
+
+    found = leak(router, collect: true)
+    assert %{kind: :garbage, certainty: :measured, freed_bytes: freed} = found
+    assert freed == 4 * @mb
+    assert leak(router) == nil
+  end
+
+  test "a part that came by message is proven by the collector's figures, where they tell" do
+    pid = Keeper.plain(fn -> Keeper.part(10 * @mb) end)
+
+    if @otp < 27 do
+      assert %{kind: :parts, certainty: :seen, looked_into?: false, parts_bytes: parts} =
+               leak(pid)
+
+      assert parts in (10 * @mb - 200)..(10 * @mb - 100)
+    else
+      assert leak(pid) == nil
+    end
+
+    assert byte_size(Keeper.ask(pid)) == 100
+  end
+
+  test "a binary that many hold counts once, its waste in equal parts" do
+    servers = for _ <- 1..20, do: Keeper.start(fn -> nil end)
+
+    Keeper.plain(fn ->
+      part = Keeper.part(10 * @mb)
+      for server <- servers, do: GenServer.call(server, {:become, [part]})
+      :done
+    end)
+
+    result = Memory.binary_leaks(limit: 100)
+    found = Enum.filter(result.leaks, &(&1.pid in servers))
+    assert length(found) == 20
+    assert found |> Enum.map(& &1.wasted_bytes) |> Enum.sum() == 10 * @mb - 100
+    assert Enum.all?(found, &(&1.involved_bytes == 10 * @mb - 100 and &1.sole_bytes == 0))
+    assert result.wasted_bytes in (10 * @mb - 100)..(11 * @mb)
+    assert result.held_bytes < 20 * @mb
+  end
+
+  test "a binary that one holder uses is nobody's waste" do
+    server = Keeper.start(fn -> nil end)
+    whole = Keeper.bytes(5 * @mb)
+    GenServer.call(server, {:become, binary_part(whole, 0, 100)})
+    other = Keeper.start(fn -> whole end)
+    assert leak(server) == nil
+    assert byte_size(whole) == 5 * @mb
+    assert GenServer.call(other, :state) == whole
+  end
+
+  test "a binary that a table refers to counts as used" do
+    table = :ets.new(:leaks, [:public])
+
+    server =
+      Keeper.start(fn ->
+        whole = Keeper.bytes(5 * @mb)
+        :ets.insert(table, {:whole, whole})
+        binary_part(whole, 0, 100)
+      end)
+
+    :erlang.garbage_collect(server)
+    assert leak(server) == nil
+    :ets.delete(table)
+    assert %{parts_bytes: parts} = leak(server)
+    assert parts == 5 * @mb - 100
+  end
+
+  test "the process dictionary, funs and funs within funs are seen" do
+    whole =
+      Keeper.start(fn ->
+        Process.put(:whole, Keeper.bytes(2 * @mb))
+        binary = Keeper.bytes(3 * @mb)
+        inner = fn -> binary end
+        %{fun: fn -> inner end, external: &Enum.map/2}
+      end)
+
+    part =
+      Keeper.start(fn ->
+        part = Keeper.part(4 * @mb)
+        inner = fn -> part end
+        [fn -> inner end]
+      end)
+
+    for pid <- [whole, part], do: :erlang.garbage_collect(pid)
+    assert leak(whole) == nil
+    assert %{parts_bytes: parts} = leak(part)
+    assert parts == 4 * @mb - 100
+  end
+end
