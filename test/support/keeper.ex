@@ -64,11 +64,20 @@ defmodule Foundation.Keeper do
     wait(kept)
   end
 
+  @doc "A digest of the server's state, which does not leave it."
+  def digest(server), do: GenServer.call(server, :digest)
+
+  @doc "Has the server hibernate, which it does with its answer."
+  def hibernate(server), do: GenServer.call(server, :hibernate)
+
   @impl true
   def init(make), do: {:ok, make.()}
 
   @impl true
   def handle_call({:run, fun}, _from, state), do: {:reply, fun.(), state}
   def handle_call({:become, state}, _from, _old), do: {:reply, :ok, state}
+  def handle_call(:hibernate, _from, state), do: {:reply, :ok, state, :hibernate}
+  def handle_call({:make, fun}, _from, _old), do: {:reply, :ok, fun.()}
+  def handle_call(:digest, _from, state), do: {:reply, :erlang.phash2(state), state}
   def handle_call(:state, _from, state), do: {:reply, state, state}
 end

@@ -275,7 +275,8 @@ defmodule Foundation.BEAM.Memory do
     * `:suspected_bytes` - the same where it could not be seen to the end; not in `:wasted_bytes`.
     * `:freed_bytes` - what of `:wasted_bytes` collections have given back.
     * `:held_bytes` - binaries that processes hold, each once.
-    * `:binary_memory` - `:erlang.memory(:binary)` before the search, `nil` where the VM runs without it.
+    * `:binary_memory` - `:erlang.memory(:binary)` before the search, `nil` where the VM
+      does not know, or a scheduler that does not answer kept it from saying.
     * `:unlisted_bytes` - the same without what is held: binaries of tables, ports, persistent terms,
       messages on their way or kept off the heap, and those that a list lacks.
     * `:hidden_bytes` - what processes hold by the garbage collector's figures and do not list, at

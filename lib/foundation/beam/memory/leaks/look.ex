@@ -3,7 +3,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Look do
 
   # Looks inside a process of OTP's without changing it or copying what it has.
   #
-  # A process that waits in the loop of a `GenServer` or `:gen_statem` handles system messages, so it
+  # A process that is in the loop of a `GenServer` or `:gen_statem` handles system messages, so it
   # can be asked to replace its state. The function that is to do so throws: the state stays what it
   # is, and only what was thrown comes back. `:gen_event` catches for each handler and is left alone,
   # as is every process that is anywhere else: to it a system message would be just a message.
@@ -21,17 +21,17 @@ defmodule Foundation.BEAM.Memory.Leaks.Look do
   @known [__MODULE__, :gen_server, :gen_statem, :sys, :proc_lib]
 
   @doc """
-  How far a process could be looked into, by what it does (`:status`, `:current_function`) and its
-  settings (`:garbage_collection`): `:whole`, `:partial` or `:none`.
+  How far a process could be looked into, by what it does (`:current_function`) and its settings
+  (`:garbage_collection`): `:whole`, `:partial` or `:none`.
 
   Of a `:gen_statem` only state and data are in sight, not the events that it has put off. What has a
   limit to its heap could be over it by what looking takes.
   """
   @spec depth(keyword()) :: :whole | :partial | :none
   def depth(info) do
-    case {info[:status], info[:current_function], limit(info[:garbage_collection])} do
-      {:waiting, {:gen_server, :loop, _arity}, 0} -> :whole
-      {:waiting, {:gen_statem, :loop_receive, _arity}, 0} -> :partial
+    case {info[:current_function], limit(info[:garbage_collection])} do
+      {{:gen_server, :loop, _arity}, 0} -> :whole
+      {{:gen_statem, :loop_receive, _arity}, 0} -> :partial
       _elsewhere -> :none
     end
   end

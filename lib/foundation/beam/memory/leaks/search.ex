@@ -8,8 +8,11 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   alias Foundation.BEAM.Memory.Leaks.{Leak, Look}
   alias Foundation.Native
 
-  # A process with a million binaries takes 50 ms to list them, and as many to be read.
-  @patience 1_000
+  # Milliseconds for one process: a million binaries take 50 to be listed, and 100 to be read.
+  @patience 300
+
+  # Milliseconds for the collection of one: some ten gigabytes of heap.
+  @longest_collection 10_000
 
   # Processes that are considered, the largest first.
   @most 10_000
@@ -27,7 +30,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   def run(opts) do
     {handle, number} = Native.leaks_new()
     run = %{opts: opts, handle: handle, number: number, until: until(opts.timeout)}
-    binary_memory = binary_memory()
+    request = ask_binary_memory()
     pids = opts.pids || Process.list()
     {listed, late} = census(pids, &list(&1, handle), run)
     skipped = length(late) + Enum.count(listed, &match?({_pid, {:error, _full}}, &1))
@@ -46,7 +49,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
       left_out: max(length(candidates) - opts.max_looks, 0)
     }
 
-    build(totals, found, about, counts, binary_memory, run)
+    build(totals, found, about, counts, binary_memory(request), run)
   end
 
   defp until(:infinity), do: :infinity
@@ -57,11 +60,31 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   defp left(%{until: :infinity}), do: :infinity
   defp left(%{until: until}), do: max(until - now(), 0)
 
-  # Some emulator flags take away what the VM knows.
-  defp binary_memory do
-    :erlang.memory(:binary)
-  rescue
-    ErlangError -> nil
+  # The VM asks every scheduler: one that is held up holds this up, so it is asked beside the search.
+  # Some emulator flags take away what it knows.
+  defp ask_binary_memory do
+    {searcher, request} = {self(), make_ref()}
+
+    spawn(fn ->
+      bytes =
+        try do
+          :erlang.memory(:binary)
+        rescue
+          ErlangError -> nil
+        end
+
+      send(searcher, {request, bytes})
+    end)
+
+    request
+  end
+
+  defp binary_memory(request) do
+    receive do
+      {^request, bytes} -> bytes
+    after
+      @patience -> nil
+    end
   end
 
   defp census(pids, probe, run) do
@@ -151,7 +174,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
       receive do
         {:garbage_collect, ^request, collected?} -> collected?
       after
-        min(wait, @patience) -> false
+        min(wait, @longest_collection) -> false
       end
     else
       _no_time_or_gone -> false

@@ -1,0 +1,268 @@
+defmodule Foundation.BEAM.Memory.LeaksLookTest do
+  use ExUnit.Case, async: false
+  use Foundation.NativeBytes
+
+  import Foundation.Eventually
+
+  alias Foundation.BEAM.Memory
+  alias Foundation.BEAM.Memory.Leaks.Look
+  alias Foundation.{Keeper, Native, Stuck}
+
+  @mb 1_000_000
+
+  defmodule Machine do
+    @behaviour :gen_statem
+    def callback_mode, do: :handle_event_function
+    def init(make), do: {:ok, :on, make.()}
+    def handle_event({:call, _from}, :later, _state, _data), do: {:keep_state_and_data, :postpone}
+  end
+
+  defmodule Handler do
+    @behaviour :gen_event
+    def init(make), do: {:ok, make.()}
+    def handle_event(_event, state), do: {:ok, state}
+    def handle_call(:state, state), do: {:ok, state, state}
+  end
+
+  defp search(pids, opts \\ []), do: Memory.binary_leaks([pids: List.wrap(pids)] ++ opts)
+
+  # Waits until the process waits.
+  defp idle(pid) do
+    assert eventually?(fn -> Process.info(pid, :status) == {:status, :waiting} end)
+    pid
+  end
+
+  test "who is looked into stays as it is, and the caller's mailbox too" do
+    pid = Keeper.start(fn -> %{part: Keeper.part(2 * @mb), fun: fn -> :same end} end)
+    # In the server: a reference here would be one that the search does not know.
+    state = fn -> Keeper.digest(pid) end
+    before = state.()
+    send(self(), :mine)
+    {:dictionary, dictionary} = Process.info(pid, :dictionary)
+
+    for _ <- 1..20, do: assert(%{looked_into: 1, leaks: [_]} = pid |> idle() |> search())
+
+    assert state.() == before
+    assert Process.info(pid, :dictionary) == {:dictionary, dictionary}
+
+    assert Process.info(pid, [:message_queue_len, :monitors]) == [
+             message_queue_len: 0,
+             monitors: []
+           ]
+
+    assert Process.info(self(), :messages) == {:messages, [:mine]}
+    assert Process.info(self(), :monitors) == {:monitors, []}
+  end
+
+  test "a GenServer that is busy, suspended or hibernating is left alone" do
+    make = fn -> Keeper.part(2 * @mb) end
+    caller = self()
+    [busy, suspended, asleep] = for _ <- 1..3, do: Keeper.start(make)
+
+    spawn_link(fn ->
+      Keeper.run(busy, fn ->
+        send(caller, :busy)
+        receive do: (:go -> :ok)
+      end)
+    end)
+
+    :sys.suspend(suspended)
+    :sys.replace_state(asleep, & &1)
+    Keeper.hibernate(asleep)
+    receive do: (:busy -> :ok)
+    Enum.each([busy, suspended, asleep], &idle/1)
+
+    assert %{looked_into: 0, skipped: 0} = search([busy, suspended, asleep])
+    for pid <- [busy, suspended, asleep], do: refute(Look.into(pid, 0))
+    send(busy, :go)
+    :sys.resume(suspended)
+    assert [_] = search([busy |> idle(), suspended, asleep], limit: 1).leaks
+  end
+
+  test "to a process of no known kind, and to a gen_event, nothing is sent" do
+    {:ok, manager} = :gen_event.start_link()
+    :ok = :gen_event.add_handler(manager, Handler, fn -> Keeper.part(2 * @mb) end)
+    plain = Keeper.plain(fn -> Keeper.bytes(2 * @mb) end)
+    :erlang.trace(plain, true, [:receive])
+    :erlang.trace(manager, true, [:receive])
+    assert %{looked_into: 0, searched: 2} = search([manager, plain])
+    :erlang.trace(plain, false, [:receive])
+    :erlang.trace(manager, false, [:receive])
+    refute_received {:trace, _pid, :receive, _message}
+    assert byte_size(:gen_event.call(manager, Handler, :state)) == 100
+  end
+
+  test "what a gen_statem does not reach is only suspected" do
+    {:ok, machine} = :gen_statem.start_link(Machine, fn -> Keeper.part(3 * @mb) end, [])
+    result = search(machine)
+    assert [%{kind: :parts, certainty: :suspected, looked_into?: true} = leak] = result.leaks
+    assert leak.wasted_bytes == 3 * @mb - 100
+    assert %{wasted_bytes: 0, suspected_bytes: suspected} = result
+    assert suspected == 3 * @mb - 100
+  end
+
+  test "what has a limit to its heap is not looked into" do
+    limit = [spawn_opt: [max_heap_size: 100_000]]
+    pid = Keeper.start(fn -> Keeper.part(2 * @mb) end, limit)
+    assert %{looked_into: 0} = search(pid)
+  end
+
+  test "where more is to be walked than is, nothing is proven" do
+    pid = Keeper.start(fn -> {Enum.to_list(1..5_000_000), Keeper.part(2 * @mb)} end)
+    assert %{looked_into: 0, wasted_bytes: 0} = search(pid)
+  end
+
+  test "where frames of others lie below the loop, nothing is proven" do
+    caller = self()
+
+    pid =
+      :proc_lib.spawn_link(fn ->
+        whole = Keeper.bytes(2 * @mb)
+        send(caller, :entered)
+
+        try do
+          :gen_server.enter_loop(Keeper, [], :no_state)
+        after
+          send(caller, byte_size(whole))
+        end
+      end)
+
+    receive do: (:entered -> idle(pid))
+    assert %{looked_into: 0, wasted_bytes: 0} = search(pid)
+  end
+
+  @tag :two_schedulers
+  test "a process that does not answer is skipped and counted" do
+    # Not in the queue behind it.
+    other = Keeper.start(fn -> Keeper.part(2 * @mb) end, spawn_opt: [scheduler: 1])
+    # What is loaded only now would wait for it as well.
+    assert %{leaks: [_]} = search(other)
+    pid = Stuck.start!()
+    result = search([other, pid])
+    assert Stuck.still?(pid)
+    assert %{skipped: 1, searched: 1, complete?: false, leaks: [%{pid: ^other}]} = result
+  end
+
+  test "the dead, pids given twice, and no pids at all" do
+    {dead, monitor} = spawn_monitor(fn -> :ok end)
+    receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+    pid = Keeper.start(fn -> Keeper.part(2 * @mb) end)
+    assert %{leaks: [leak], skipped: 0} = search([dead, pid, dead, pid], collect: true)
+    assert %{pid: ^pid, wasted_bytes: wasted} = leak
+    assert wasted == 2 * @mb - 100
+    assert %{leaks: [], searched: 0, complete?: true} = search([])
+  end
+
+  test "without time nothing is searched, and that is said" do
+    pid = Keeper.start(fn -> Keeper.part(2 * @mb) end)
+    result = search(pid, timeout: 0)
+    assert %{leaks: [], searched: 0, skipped: 1, complete?: false} = result
+    assert %{leaks: [_], complete?: true} = search(pid, timeout: :infinity)
+  end
+
+  test "looking can be limited and left out" do
+    pids = for _ <- 1..3, do: Keeper.start(fn -> Keeper.part(2 * @mb) end)
+    assert %{looked_into: 2, complete?: false, leaks: [_, _]} = search(pids, max_looks: 2)
+    assert %{looked_into: 0, complete?: true, wasted_bytes: 0} = search(pids, look: false)
+    assert %{looked_into: 3, complete?: true, leaks: [_, _, _]} = search(pids)
+  end
+
+  test "a binary that is being appended to is listed, or its bytes are told as hidden" do
+    pid =
+      Keeper.start(fn ->
+        Enum.reduce(1..200_000, <<>>, fn n, all -> <<all::binary, n::64, n::64>> end)
+      end)
+
+    # Before OTP 27 the list lacks it once a collection has put it among those that can grow.
+    :erlang.garbage_collect(pid)
+    result = search(pid)
+    assert result.held_bytes + result.hidden_bytes >= 3_200_000
+    assert result.complete? == result.hidden_bytes < @mb
+    if System.otp_release() < "27", do: refute(result.complete?)
+    # The room to append is not taken away by looking.
+    assert :sys.get_state(pid) |> byte_size() == 3_200_000
+  end
+
+  test "the caller's death ends the search, and nothing is left of it" do
+    pid = Keeper.start(fn -> Keeper.part(2 * @mb) end)
+    caller = spawn(fn -> for _ <- Stream.cycle([1]), do: search(pid) end)
+    assert eventually?(fn -> Memory.native_memory().leak_searches > 0 end)
+    Process.exit(caller, :kill)
+    assert eventually?(fn -> Foundation.NativeBytes.settle().leak_searches == 0 end)
+    refute Look.into(pid, 0)
+  end
+
+  test "mistakes in the options are named" do
+    for {opts, name} <- [
+          {[limit: 0], ":limit"},
+          {[min_bytes: 0], ":min_bytes"},
+          {[timeout: -1], ":timeout"},
+          {[pids: [:init]], ":pids"},
+          {[pids: [self() | self()]], ":pids"},
+          {[pids: self()], ":pids"},
+          {[look: 1], ":look"},
+          {[pid: self()], ":pid"}
+        ] do
+      assert_raise ArgumentError, ~r/#{name}/, fn -> Memory.binary_leaks(opts) end
+    end
+  end
+
+  describe "the native side" do
+    setup do
+      {handle, number} = Native.leaks_new()
+      on_exit(fn -> Native.leaks_close(handle) end)
+      %{handle: handle, number: number}
+    end
+
+    test "refuses lists that are none", %{handle: handle} do
+      for list <- [
+            :none,
+            [1],
+            [{1, 2}],
+            [{1, 2, 3, 4}],
+            [{}],
+            [{1, 2, -3}],
+            [{1, 2.0, 3}],
+            [{1, 2, 3} | :tail],
+            [{2 ** 64, 2, 3}],
+            ["{1, 2, 3}"]
+          ] do
+        assert_raise ArgumentError, fn -> Native.leaks_list(handle, self(), list, 0, 0) end
+        assert_raise ArgumentError, fn -> Native.leaks_list_dirty(handle, self(), list, 0, 0) end
+        assert_raise ArgumentError, fn -> Native.leaks_again(handle, self(), list, :looked) end
+      end
+
+      for {search, pid} <- [{make_ref(), self()}, {handle, :pid}, {handle, hd(Port.list())}] do
+        assert_raise ArgumentError, fn -> Native.leaks_list(search, pid, [], 0, 0) end
+      end
+
+      assert_raise ArgumentError, fn -> Native.leaks_again(handle, self(), [], :slept) end
+      assert {:error, {:missing, text}} = Native.leaks_again(handle, self(), [], :looked)
+      assert text =~ "nothing is listed"
+    end
+
+    test "takes figures of any size", %{handle: handle, number: number} do
+      most = 2 ** 64 - 1
+      list = [{most, most, most}, {0, most, 0}, {most, 1, 1}]
+      assert Native.leaks_list(handle, self(), list, most, most) == 3
+      assert {true, _walked, []} = Native.leaks_reach(number, {Keeper.bytes(100)}, 1_000)
+      assert Native.leaks_looked(handle, self(), true)
+      assert {_totals, [_]} = Native.leaks_report(handle, 0, 10)
+      assert is_integer(Native.leaks_again(handle, self(), [], :collected))
+    end
+
+    test "hands long lists to the dirty function", %{handle: handle} do
+      list = for n <- 1..10_000, do: {n * 1_000, 100, 1}
+      assert Native.leaks_list(handle, self(), list, 0, 0) == :dirty
+      assert Native.leaks_list_dirty(handle, self(), list, 0, 0) == 10_000
+      assert {{10_000, 1_000_000, _, _, _, _}, [_]} = Native.leaks_report(handle, 1, 1)
+    end
+
+    test "knows no search that is over", %{handle: handle} do
+      assert Native.leaks_reach(0, [], 100) == :gone
+      assert Native.leaks_close(handle) == :ok
+      assert Native.leaks_report(handle, 0, 10) == {{0, 0, 0, 0, 0, 0}, []}
+      refute Native.leaks_looked(handle, self(), true)
+    end
+  end
+end
