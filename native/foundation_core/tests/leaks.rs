@@ -202,6 +202,33 @@ fn what_shows_more_than_it_lists_hides_the_rest() {
 }
 
 #[test]
+fn many_are_summed_as_few_are() {
+    for step in [1u64, 8, 4096 * 7919, 1 << 50] {
+        let mut tally = Tally::default();
+        let address = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 6000 * step;
+        let addresses: Vec<_> = (0..20_000).map(address).collect();
+        for (holder, ids) in addresses.chunks(10_000).enumerate() {
+            let elements: Vec<_> = ids.iter().map(|id| (*id, 10, 1)).collect();
+            tally
+                .list(holder as u64, listing(&elements), whole(0))
+                .expect("listed");
+        }
+        let all: BTreeSet<_> = addresses.iter().collect();
+        let (totals, found) = tally.report(0, EVERYTHING).expect("a report");
+        assert_eq!(totals.binaries, all.len() as u64, "step {step}");
+        let references: u64 = found.iter().map(|summary| summary.references).sum();
+        assert_eq!(references, 20_000);
+        for (holder, ids) in addresses.chunks(10_000).enumerate() {
+            let own: BTreeSet<_> = ids.iter().collect();
+            assert_eq!(
+                summary(&mut tally, holder as u64).binaries,
+                own.len() as u64
+            );
+        }
+    }
+}
+
+#[test]
 fn hostile_figures_overflow_nothing() {
     let mut tally = Tally::default();
     let most = u64::MAX;

@@ -3,8 +3,8 @@
 //! A search has a number beside its handle: what runs in another process names it by that, so that
 //! no heap but the searcher's own holds on to it.
 mod reach;
+mod reader;
 
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -17,6 +17,7 @@ use rustler::{Atom, Encoder, Env, Error, NifResult, Resource, ResourceArc, Term}
 use crate::raw::raw_nif;
 use crate::terms::{self, atoms, bits};
 use reach::Reach;
+use reader::Reader;
 
 /// Elements of a list that are read on a normal scheduler: about 100 us.
 const NORMAL_ELEMENTS: usize = 2_000;
@@ -124,67 +125,24 @@ fn answer(env: Env<'_>, result: Result<u64, Fault>) -> Term<'_> {
 /// A list of `{address, bytes, references}`; `None` where it has more than `most` elements, or more
 /// than a search holds.
 fn read<'a>(env: Env<'a>, list: Term<'a>, most: usize) -> NifResult<Option<Listing>> {
-    let known = terms::layout().known;
+    let len = list.list_length()?;
+    if len > most {
+        return Ok(None);
+    }
+    let reader = Reader::new(env);
     let mut listing = Listing::default();
+    let mut fits = listing.reserve(len).is_ok();
     let mut rest = list.as_c_arg();
-    for _ in 0..most {
+    for _ in 0..len {
         // SAFETY: the terms are of this environment.
         unsafe {
-            let Some([head, tail]) = cell(env, rest, known) else {
-                let proper = enif_is_empty_list(env.as_c_arg(), rest) != 0;
-                return proper.then_some(Some(listing)).ok_or(Error::BadArg);
-            };
-            let [id, size, count] = element(env, head, known).ok_or(Error::BadArg)?;
-            if listing.push(id, size, count).is_err() {
-                return Ok(None);
-            }
+            let [head, tail] = reader.cell(rest).ok_or(Error::BadArg)?;
+            let [id, size, count] = reader.element(head).ok_or(Error::BadArg)?;
+            fits = fits && listing.push(id, size, count).is_ok();
             rest = tail;
         }
     }
-    Ok(None)
-}
-
-/// # Safety
-/// The term is of this environment; `known` says whether the layout of terms is.
-#[inline]
-unsafe fn cell(env: Env, term: ErlNifTerm, known: bool) -> Option<[ErlNifTerm; 2]> {
-    let (mut head, mut tail) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    // SAFETY: as above; a cell's parts are read only where there is one.
-    unsafe {
-        if known {
-            return terms::is_cons(term).then(|| terms::cell_of(term));
-        }
-        let (to_head, to_tail) = (head.as_mut_ptr(), tail.as_mut_ptr());
-        let found = enif_get_list_cell(env.as_c_arg(), term, to_head, to_tail) != 0;
-        found.then(|| [head.assume_init(), tail.assume_init()])
-    }
-}
-
-/// # Safety
-/// As [`cell`].
-#[inline]
-unsafe fn element(env: Env, term: ErlNifTerm, known: bool) -> Option<[u64; 3]> {
-    let (mut arity, mut elements) = (0, std::ptr::null());
-    // SAFETY: as above; a tuple has as many elements as it says.
-    unsafe {
-        let boxed = bits(term) & 3 == 2;
-        let elements = if known && boxed && terms::kind(terms::word(term, 0)) == terms::TUPLE {
-            terms::elements_of(term)
-        } else if enif_get_tuple(env.as_c_arg(), term, &mut arity, &mut elements) != 0 && arity > 0
-        {
-            std::slice::from_raw_parts(elements, arity as usize)
-        } else {
-            return None;
-        };
-        let elements: &[ErlNifTerm; 3] = elements.try_into().ok()?;
-        let mut numbers = [0; 3];
-        for (element, number) in elements.iter().zip(&mut numbers) {
-            if enif_get_uint64(env.as_c_arg(), *element, number) == 0 {
-                return None;
-            }
-        }
-        Some(numbers)
-    }
+    Ok(fits.then_some(listing))
 }
 
 /// A process of this node, by its only word.

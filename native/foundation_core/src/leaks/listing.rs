@@ -27,6 +27,12 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Makes room for so many elements at once.
+    pub fn reserve(&mut self, elements: usize) -> Result<(), Fault> {
+        let room = elements.min(MOST);
+        self.held.try_reserve_exact(room).map_err(|_| Fault::Full)
+    }
+
     /// Takes the next element.
     #[inline]
     pub fn push(&mut self, id: u64, size: u64, count: u64) -> Result<(), Fault> {
@@ -74,7 +80,10 @@ impl Listing {
             }
             same
         });
-        held.shrink_to_fit();
+        // Giving a little back would copy all of it.
+        if held.len() < held.capacity() / 8 * 7 {
+            held.shrink_to_fit();
+        }
         held
     }
 
