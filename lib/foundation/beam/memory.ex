@@ -310,7 +310,7 @@ defmodule Foundation.BEAM.Memory do
 
   #{Options.docs(Leaks.schema())}
 
-  Native memory is 40 bytes for each binary of each process while the search runs, and 640 MiB at
+  Native memory is 40 bytes for each binary of each process while the search runs, and about 700 MiB at
   most: processes whose lists do not fit are skipped.
 
   ## Example

@@ -22,6 +22,9 @@ use crate::memory::{Charge, Owner};
 /// Pairs of a binary and a holder in one search, of 40 bytes each: no search takes more than 640 MiB.
 pub const MOST: usize = 1 << 24;
 
+/// Ranges in one search, of 16 bytes each: no more than 64 MiB.
+const MOST_RANGES: usize = 1 << 22;
+
 /// Between the address of a binary and its first byte lie at most this many. The next binary's first
 /// byte is farther from a binary's end than that: an allocator's header and its own lie between.
 const FRONT: u64 = 32;
@@ -29,8 +32,10 @@ const FRONT: u64 = 32;
 /// Why nothing more is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// There is no room for more pairs of a binary and a holder.
-    #[error("a search holds at most {MOST} pairs of a binary and its holder")]
+    /// There is no room for more.
+    #[error(
+        "a search holds at most {MOST} pairs of a binary and its holder, and {MOST_RANGES} ranges"
+    )]
     Full,
     /// Nothing was listed for this holder.
     #[error("nothing is listed for this process")]
@@ -175,6 +180,8 @@ pub struct Tally {
     pairs: usize,
     /// All pairs in order, once that is asked for.
     order: Vec<Place>,
+    /// All holders' ranges: their number.
+    ranges: usize,
     /// Bytes of all holders' lists.
     lists: u64,
     charge: Charge,
@@ -187,6 +194,7 @@ impl Default for Tally {
             index: HashMap::new(),
             pairs: 0,
             order: Vec::new(),
+            ranges: 0,
             lists: 0,
             charge: Charge::new(Owner::LeakSearches, 0),
         }
@@ -217,6 +225,7 @@ impl Tally {
             Some(at) => {
                 let replaced = std::mem::replace(&mut self.holders[at as usize], holder);
                 self.lists -= replaced.bytes();
+                self.ranges -= replaced.ranges.len();
             }
             None => {
                 self.index.insert(key, self.holders.len() as u32);
@@ -230,16 +239,22 @@ impl Tally {
 
     /// Adds bytes that are reached from a holder. They count once it was [`looked`](Self::looked) into.
     pub fn reached(&mut self, key: u64, ranges: Ranges) -> Result<(), Fault> {
-        let holder = self.holder(key)?;
-        let before = holder.bytes();
+        let at = *self.index.get(&key).ok_or(Fault::Unknown)? as usize;
+        let holder = &mut self.holders[at];
+        let before = (holder.bytes(), holder.ranges.len());
         let mut all = Ranges::from(std::mem::take(&mut holder.ranges));
         let fits = ranges
             .into_merged()
             .into_iter()
             .all(|range| all.push(range));
-        holder.ranges = all.into_merged();
-        let after = holder.bytes();
-        self.lists = self.lists - before + after;
+        let all = all.into_merged();
+        let room = MOST_RANGES - (self.ranges - before.1);
+        let fits = fits && all.len() <= room;
+        if fits {
+            holder.ranges = all;
+        }
+        self.ranges = self.ranges - before.1 + holder.ranges.len();
+        self.lists = self.lists - before.0 + holder.bytes();
         self.recharge();
         if fits { Ok(()) } else { Err(Fault::Full) }
     }

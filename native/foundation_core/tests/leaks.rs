@@ -229,6 +229,33 @@ fn many_are_summed_as_few_are() {
 }
 
 #[test]
+fn ranges_are_bounded_over_all_holders() {
+    let mut tally = Tally::default();
+    let apart = |n: u64| Range {
+        start: n * 2,
+        end: n * 2 + 1,
+    };
+    let mut taken = 0;
+    for key in 0..5 {
+        let mut ranges = Ranges::default();
+        assert!((0..1_000_000).all(|n| ranges.push(apart(n))));
+        tally
+            .list(key, listing(&[(1, 100, 1)]), whole(0))
+            .expect("listed");
+        match tally.reached(key, ranges) {
+            Ok(()) => taken += 1,
+            Err(fault) => assert_eq!((fault, key), (Fault::Full, 4)),
+        }
+    }
+    assert_eq!(taken, 4);
+    // What a new list replaces makes room.
+    tally
+        .list(0, listing(&[(1, 100, 1)]), whole(0))
+        .expect("listed");
+    assert_eq!(tally.reached(4, ranges(&[apart(1)])), Ok(()));
+}
+
+#[test]
 fn hostile_figures_overflow_nothing() {
     let mut tally = Tally::default();
     let most = u64::MAX;
