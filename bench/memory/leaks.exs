@@ -19,7 +19,7 @@ defmodule Bench.Leaks do
   alias Foundation.BEAM.Memory
   alias Foundation.Native
 
-  @rounds 7
+  @rounds 5
 
   def run do
     IO.puts("OTP #{System.otp_release()}, #{System.schedulers_online()} schedulers")

@@ -139,17 +139,20 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
         do: {pid, depth}
   end
 
-  # Those that answered.
+  # Those of which all is known then. Being asked alone may bring a collection.
   defp look(candidates, about, listed, run) do
     candidates
     |> Stream.take(run.opts.max_looks)
-    |> Stream.filter(fn {pid, _depth} -> left(run) != 0 and Look.into(pid, run.number) end)
-    |> Enum.map(fn {pid, depth} ->
-      Native.leaks_looked(run.handle, pid, depth == :whole)
+    |> Stream.filter(fn _candidate -> left(run) != 0 end)
+    |> Stream.filter(fn {pid, depth} ->
+      looked? =
+        Look.into(pid, run.number) and Native.leaks_looked(run.handle, pid, depth == :whole)
+
       idle? = about[pid][:reductions] - Map.get(listed, pid, 0) <= @nothing_done
       relist(pid, run, if(idle?, do: :looked, else: :worked))
-      pid
+      looked?
     end)
+    |> Enum.map(&elem(&1, 0))
   end
 
   # The largest first, one at a time.
