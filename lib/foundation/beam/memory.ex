@@ -5,6 +5,8 @@ defmodule Foundation.BEAM.Memory do
 
   alias Foundation.BEAM.Memory.{Atoms, Binaries, Leaks, OS, Pressure}
   alias Foundation.{Error, Native, Options}
+  alias Foundation.BEAM.Memory.{Analysis, OS, Pressure}
+  alias Foundation.{Native, Options}
 
   @typedoc "Bytes that this library's native code holds: all of them, and by owner."
   @type native_memory :: %{
@@ -325,5 +327,74 @@ defmodule Foundation.BEAM.Memory do
   @spec binary_leaks(keyword()) :: binary_leaks()
   def binary_leaks(opts \\ []) do
     opts |> Options.validate!(Leaks.schema(), "Memory.binary_leaks/1") |> Leaks.search()
+  end
+
+  @typedoc """
+  What `analyze_memory_usage/1` returns. Sizes are bytes.
+
+    * `:total_memory`, `:process_memory`, `:atom_memory`, `:binary_memory`, `:code_memory`,
+      `:ets_memory` - as `:erlang.memory/0` has them. They, `:allocators` and `:binaries` are `nil`
+      and empty where emulator flags leave the VM without books (`+MBe false`), or while a long native
+      function keeps one of the schedulers, all of which have a share of them, for over 100 ms.
+    * `:process_memory_percentage`, `:binary_memory_percentage` - of `:total_memory`, 0.0 to 100.0.
+    * `:atom_count`, `:atom_limit`, `:process_count`, `:process_limit` - entries.
+    * `:native_memory` - as `native_memory/0`.
+    * `:os` - `:resident`, the memory of the process that the system counts (`nil` where it does not
+      say), and `:container`, the entry of `:limits` that is fullest of those of control groups.
+    * `:limits` - each limit that the VM may run into, the fullest first: `:kind` (`:container`, with
+      its `:version`, `:machine`, `:vm` or `:process`), `:limit`, `:used`, `:fraction`.
+    * `:pressure` - the level of the fullest, as `pressure/0`.
+    * `:allocators` - for each of the VM's allocators, and for all (`:total`): `:carriers`, what it
+      took from the system, `:blocks`, what of that is in use, `:fragmentation`, the part that is not
+      (0.0 to 1.0). One that is turned off is left out.
+    * `:binaries` - bytes of binaries over 64 bytes that lie in the memory of threads of normal
+      schedulers, `:normal`, and of all others, `:dirty_and_other`; `nil` where the VM cannot tell.
+    * `:top_processes` - the largest heaps: `:pid`, `:name`, `:initial_call`, `:current_function`,
+      `:message_queue_len`, `:heap_bytes`, and `:whole_heap`, which is `false` where only the young
+      generation was looked at. Binaries over 64 bytes lie outside the heap.
+    * `:long_queues` - the longest queues from 10,000 messages on: `:pid`, `:name`,
+      `:message_queue_len`.
+    * `:recommendations` - sentences, where processes have over 60 % of `:total_memory`, binaries over
+      40 %, or the atom table is over 80 % full.
+    * `:advice` - the same and more (pressure, tables, queues, allocators), each with `:severity`
+      (`:info`, `:warning`, `:critical`), `:area`, `:message` and `:action`.
+    * `:skipped` - processes that did not answer in time (`:unanswered`), whose old generation was not
+      looked at (`:old_generations`), whose queue was too long to be walked (`:queues`), and
+      `:unexplained_bytes`, what of `:process_memory` is in no heap that was looked at: besides those
+      the structures of processes (about 1 KB each), messages outside heaps, shared terms.
+  """
+  @type analysis :: %{required(atom()) => term()}
+
+  @doc """
+  Where the bytes are: every area of memory, the processes that hold most, and what to do.
+
+  No process is stopped or collected. From outside one sees how large a process's young generation
+  is; those that have an old generation too are asked for its size, which takes each a few
+  microseconds of its own time, as many as `:max_ms` leaves time for. A process that is inside a long
+  native function is not waited for. With 100,000 processes this takes under 100 ms
+  (`bench/memory/analysis.exs`); `:skipped` says what was left out.
+
+  Figures of different areas are read one after another, while the system goes on: their sums need
+  not agree.
+
+  ## Options
+
+  #{Options.docs(Analysis.schema())}
+
+  ## Example
+
+      iex> analysis = Foundation.BEAM.Memory.analyze_memory_usage(top: 3)
+      iex> length(analysis.top_processes)
+      3
+      iex> analysis.atom_count < analysis.atom_limit
+      true
+      iex> analysis.pressure in [:low, :medium, :high]
+      true
+  """
+  @spec analyze_memory_usage(keyword()) :: analysis()
+  def analyze_memory_usage(opts \\ []) do
+    opts
+    |> Options.validate!(Analysis.schema(), "Memory.analyze_memory_usage/1")
+    |> Analysis.run(native_memory())
   end
 end
