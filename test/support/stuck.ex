@@ -13,6 +13,7 @@ defmodule Foundation.Stuck do
   @doc "Starts it, on the last scheduler, and moves the caller to the first. Ends by itself."
   def start! do
     to = self()
+    load!()
     :erlang.process_flag(:scheduler, 1)
     last = :erlang.system_info(:schedulers_online)
     pid = :erlang.spawn_opt(fn -> compare(to) end, scheduler: last)
@@ -30,6 +31,12 @@ defmodule Foundation.Stuck do
     after
       0 -> true
     end
+  end
+
+  # To load a module takes every scheduler.
+  defp load! do
+    {:ok, modules} = :application.get_key(:foundation, :modules)
+    Enum.each(modules, &Code.ensure_loaded/1)
   end
 
   # Nothing of the VM's own that needs every scheduler, as loading a module does, goes on before.
