@@ -5,7 +5,7 @@ defmodule Foundation.BEAM do
   Each is documented with its options and errors in the module that it is of.
   """
 
-  alias Foundation.BEAM.Messages
+  alias Foundation.BEAM.{Memory, Messages}
 
   @doc """
   Sends data by the way that copies least: `Foundation.BEAM.Messages.send_optimized/3`.
@@ -16,4 +16,15 @@ defmodule Foundation.BEAM do
   @spec send_optimized(Messages.destination() | [Messages.destination()], term(), keyword()) ::
           Messages.result()
   defdelegate send_optimized(dest, message, opts \\ []), to: Messages
+
+  @doc """
+  Gives memory back and says how much: `Foundation.BEAM.Memory.optimize_memory/2`.
+
+      iex> {:ok, report} = Foundation.BEAM.optimize_memory(:stores)
+      iex> is_integer(report.freed_bytes)
+      true
+  """
+  @spec optimize_memory(:automatic | :collect | :binaries | :stores, keyword()) ::
+          {:ok, Memory.optimization()}
+  defdelegate optimize_memory(strategy \\ :automatic, opts \\ []), to: Memory
 end

@@ -1,0 +1,121 @@
+defmodule Foundation.BEAM.Memory.OptimizerTest do
+  use ExUnit.Case, async: false
+
+  alias Foundation.BEAM
+  alias Foundation.BEAM.{Memory, SharedStore, SharedTerm}
+  alias Foundation.BEAM.Memory.Optimizer
+  alias Foundation.Janitor
+
+  # Nobody else frees what waits or has expired.
+  defp without_janitor do
+    :ok = :sys.suspend(Janitor)
+    on_exit(fn -> :sys.resume(Janitor) end)
+  end
+
+  defp await_expiry(store, key) do
+    case SharedStore.fetch(store, key) do
+      {:ok, _value} -> await_expiry(store, key)
+      _gone -> :ok
+    end
+  end
+
+  describe ":stores" do
+    test "frees what has expired and what was released, and says how much" do
+      without_janitor()
+      store = SharedStore.new()
+      for n <- 1..50_000, do: :ok = SharedStore.put(store, n, {n, "value", [n]}, ttl: 1)
+      :ok = SharedStore.put(store, :stays, 1)
+      await_expiry(store, 50_000)
+      SharedTerm.release(SharedTerm.new(Map.new(1..50_000, &{&1, {&1, [a: &1]}})))
+      before = Memory.native_memory().total
+
+      assert {:ok, %{steps: [step]} = report} = Memory.optimize_memory(:stores)
+      freed = before - Memory.native_memory().total
+      assert %{step: :stores, complete?: true} = step
+      assert step.freed_bytes > 8_000_000
+      assert_in_delta step.freed_bytes, freed, 10_000
+      assert report.freed_bytes == step.freed_bytes
+      assert report.before.native - report.after.native > 8_000_000
+      assert SharedStore.fetch(store, :stays) == {:ok, 1}
+      SharedStore.close(store)
+    end
+
+    test "with nothing to free nothing is freed" do
+      {:ok, _report} = Memory.optimize_memory(:stores)
+      assert {:ok, %{steps: [step]}} = Memory.optimize_memory(:stores)
+      assert_in_delta step.freed_bytes, 0, 10_000
+    end
+  end
+
+  test ":binaries collects who keeps binaries that it has dropped" do
+    to = self()
+
+    pid =
+      spawn_link(fn ->
+        total =
+          Enum.reduce(1..10, 0, fn n, sum -> sum + byte_size(:binary.copy(<<n>>, 5_000_000)) end)
+
+        send(to, {self(), total})
+        receive(do: (:end -> :ok))
+      end)
+
+    assert_receive {^pid, 50_000_000}
+    assert {:ok, %{steps: [step]} = report} = Memory.optimize_memory(:binaries)
+    assert %{step: :binaries, searched: searched} = step
+    assert searched > 10
+    assert {:binary, kept} = Process.info(pid, :binary)
+    assert Enum.sum(for({_, size, _} <- kept, do: size)) < 5_000_000
+    assert step.freed_bytes >= 5_000_000
+    assert report.before.binary - report.after.binary >= 5_000_000
+  end
+
+  test ":collect says what it gave back" do
+    to = self()
+
+    pid =
+      spawn_link(fn ->
+        send(to, {self(), length(Enum.to_list(1..5_000_000))})
+        receive(do: (:end -> :ok))
+      end)
+
+    assert_receive {^pid, 5_000_000}
+
+    assert {:ok, %{steps: [step]} = report} =
+             Memory.optimize_memory(:collect, min_bytes: 20_000_000)
+
+    assert %{step: :collect, collected: collected} = step
+    assert collected >= 1
+    assert step.freed_bytes > 20_000_000
+    assert report.before.processes - report.after.processes > 20_000_000
+    assert step.duration_us <= report.duration_us
+  end
+
+  test "the more memory is wanted, the more is done for it" do
+    assert Optimizer.plan(:automatic, :low) == [:stores]
+    assert Optimizer.plan(:automatic, :medium) == [:stores, :binaries]
+    assert Optimizer.plan(:automatic, :high) == [:stores, :binaries, :collect]
+    assert Optimizer.plan(:collect, :low) == [:collect]
+  end
+
+  test "without a strategy the pressure decides, and the facade does the same" do
+    assert {:ok, report} = Memory.optimize_memory()
+    assert report.strategy == :automatic
+    assert Enum.map(report.steps, & &1.step) == Optimizer.plan(:automatic, report.pressure)
+    assert report.freed_bytes == report.steps |> Enum.map(& &1.freed_bytes) |> Enum.sum()
+    assert {:ok, %{strategy: :automatic}} = BEAM.optimize_memory()
+    assert {:ok, %{strategy: :stores}} = BEAM.optimize_memory(:stores, max_ms: 10)
+  end
+
+  test "refuses other strategies and options by name" do
+    message = fn strategy, opts ->
+      assert_raise(ArgumentError, fn -> Memory.optimize_memory(strategy, opts) end).message
+    end
+
+    assert message.(:all, []) ==
+             "invalid strategy in Memory.optimize_memory/2: " <>
+               "expected one of :automatic, :collect, :binaries, :stores, got: :all"
+
+    assert message.(:stores, max_ms: 0) =~ "option :max_ms in Memory.optimize_memory/2"
+    assert message.(:stores, limit: 1) =~ "unknown option :limit"
+  end
+end
