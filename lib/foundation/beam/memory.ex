@@ -362,7 +362,7 @@ defmodule Foundation.BEAM.Memory do
     * `:skipped` - processes that did not answer in time (`:unanswered`), whose old generation was not
       looked at (`:old_generations`), whose queue was too long to be walked (`:queues`), and
       `:unexplained_bytes`, what of `:process_memory` is in no heap that was looked at: besides those
-      the structures of processes (about 1 KB each), messages outside heaps, shared terms.
+      the structures of processes (about 800 bytes each), messages outside heaps, shared terms.
   """
   @type analysis :: %{required(atom()) => term()}
 

@@ -14,7 +14,8 @@ defmodule Foundation.BEAM.Memory.Optimizer do
               type: {:integer, 1, 600_000},
               default: 2_000,
               doc:
-                "Milliseconds for all steps; a step that has begun ends soon after, not in its midst."
+                "Milliseconds for all steps together. The process that is being collected then may take " <>
+                  "its `timeout` more."
             ],
             max_processes: [
               type: :pos_integer,
