@@ -16,7 +16,7 @@ defmodule Foundation.BEAM.Memory.Analysis do
             ],
             max_ms: [
               type: {:integer, 1, 60_000},
-              default: 85,
+              default: 80,
               doc: "Milliseconds that looking at processes may take. What is left out is counted."
             ]
           )
