@@ -4,16 +4,19 @@ defmodule Foundation.MemoryPropertyTest do
 
   import Foundation.AnyTerm, only: [any_term: 0]
 
-  alias Foundation.BEAM.Memory
+  alias Foundation.BEAM.{Memory, Term.Size}
+
+  # Up to 150 kB: PropEr's own numbers stay small, however large they may be.
+  defp size, do: bind(integer(0, 50), &(&1 * &1 * 60))
 
   # Small and large, of what compresses and what does not, whole, as parts and appended to.
   defp data do
     whole =
       oneof([
         binary(),
-        bind({binary(), integer(0, 3000)}, fn {unit, times} -> :binary.copy(unit, times) end),
-        bind({byte(), integer(0, 100_000)}, fn {byte, times} -> :binary.copy(<<byte>>, times) end),
-        bind(integer(0, 100_000), &:rand.bytes/1),
+        bind({binary(), size()}, fn {unit, size} -> :binary.copy(unit, div(size, 10)) end),
+        bind({byte(), size()}, fn {byte, size} -> :binary.copy(<<byte>>, size) end),
+        bind(size(), &:rand.bytes/1),
         bind(
           list(binary()),
           &Enum.reduce(&1, <<>>, fn piece, all -> <<all::binary, piece::binary>> end)
@@ -95,5 +98,28 @@ defmodule Foundation.MemoryPropertyTest do
     is_atom(tag)
   rescue
     error in ArgumentError -> error.message =~ "expected "
+  end
+
+  property "whatever work returns, throws or exits with comes back", runs: 300 do
+    forall {given, result} <- {any_term(), oneof([:copy, :shared_term, :binary])} do
+      {:ok, returned} = Memory.isolate(fn -> given end, result: result)
+      {:error, thrown} = Memory.isolate(fn -> throw(given) end)
+      {:error, exited} = Memory.isolate(fn -> exit(given) end)
+
+      open(result, returned) === given and thrown.context.kind == :throw and
+        exited.context.kind == :exit and reason?(thrown, given) and reason?(exited, given) and
+        Process.info(self(), :message_queue_len) == {:message_queue_len, 0}
+    end
+  end
+
+  defp open(:copy, result), do: result
+  defp open(:binary, result), do: :erlang.binary_to_term(result)
+  defp open(:shared_term, handle), do: Foundation.BEAM.SharedTerm.fetch!(handle)
+
+  # Itself up to 64 KiB, then a text.
+  defp reason?(error, given) do
+    if Size.measure(given, 65_536).complete?,
+      do: error.context.reason === given,
+      else: byte_size(error.context.reason) < 1000
   end
 end

@@ -8,6 +8,7 @@ defmodule Foundation.BEAM.Memory do
   alias Foundation.BEAM.Memory.{Analysis, OS, Pressure}
   alias Foundation.BEAM.Memory.{Analysis, Leaks, OS, Optimizer, Pressure}
   alias Foundation.{Native, Options}
+  alias Foundation.BEAM.Memory.{Atoms, Binaries, Isolation}
 
   @typedoc "Bytes that this library's native code holds: all of them, and by owner."
   @type native_memory :: %{
@@ -570,4 +571,53 @@ defmodule Foundation.BEAM.Memory do
     opts = Options.validate!(opts, Optimizer.schema(), where)
     {:ok, strategy |> Optimizer.strategy!(where) |> Optimizer.run(opts)}
   end
+  # Isolation
+
+  @doc """
+  Runs a function in a process of its own, within limits; its heap goes with that process.
+
+  Returns `{:ok, result}`, or `{:error, %Foundation.Error{}}` with one of these as its `error_type`:
+
+    * `:heap_limit` - the heap passed `:max_heap_size`. The VM says no more than that the process was
+      killed, so that where there is such a limit, a `:kill` by anybody else looks the same
+    * `:binary_limit` - the binaries passed `:max_binary_bytes`; the context has `:bytes`
+    * `:timeout` - the work took longer than `:timeout`
+    * `:work_failed` - it raised, exited or threw, or a process that it was linked to ended; the
+      context has `:kind` (`:error`, `:exit` or `:throw`), `:reason` (the exception for `:error`) and
+      `:stacktrace`, without arguments. Of a reason above 64 KiB there is a short text
+    * `:killed` - somebody killed it
+    * `:too_large` - the function's variables or the result are larger than `:max_size`
+
+  Nothing is logged, and nothing arrives in the caller's mailbox, late results included. When the
+  caller ends, the work is killed. Processes that the function has linked itself to end with it;
+  those that it has only spawned do not. A process inside a native function ends after that. In the
+  function, `$callers` leads to the caller.
+
+  `:max_heap_size` is looked at by the VM when it collects garbage, and does not count what lies
+  outside the heap: binaries above 64 bytes (`:max_binary_bytes`, for whatever lasts longer than 10 ms),
+  tables, and what native code holds.
+
+  ## Options
+
+  #{Options.docs(Isolation.schema())}
+
+  ## Example
+
+      iex> alias Foundation.BEAM.Memory
+      iex> Memory.isolate(fn -> Enum.sum(1..1000) end)
+      {:ok, 500_500}
+      iex> {:error, error} = Memory.isolate(fn -> Enum.to_list(1..1_000_000) end, max_heap_size: 100_000)
+      iex> error.error_type
+      :heap_limit
+      iex> {:error, error} = Memory.isolate(fn -> raise "no" end)
+      iex> {error.error_type, error.message, error.context.reason}
+      {:work_failed, "the work failed: ** (RuntimeError) no", %RuntimeError{message: "no"}}
+      iex> {:ok, handle} = Memory.isolate(fn -> %{a: [1, 2]} end, result: :shared_term)
+      iex> Foundation.BEAM.SharedTerm.fetch_in(handle, [:a, 1])
+      {:ok, 2}
+  """
+  @spec isolate((() -> result), keyword()) ::
+          {:ok, result | Foundation.BEAM.SharedTerm.handle() | binary()} | {:error, Error.t()}
+        when result: term()
+  def isolate(fun, opts \\ []), do: Isolation.isolate(fun, opts)
 end
