@@ -3,12 +3,18 @@ defmodule Foundation.BEAM.Memory do
   Where the bytes are that the VM does not see.
   """
 
-  alias Foundation.BEAM.Memory.{Atoms, Binaries, Leaks, OS, Pressure}
+  alias Foundation.BEAM.Memory.{
+    Analysis,
+    Atoms,
+    Binaries,
+    Isolation,
+    Leaks,
+    Optimizer,
+    OS,
+    Pressure
+  }
+
   alias Foundation.{Error, Native, Options}
-  alias Foundation.BEAM.Memory.{Analysis, OS, Pressure}
-  alias Foundation.BEAM.Memory.{Analysis, Leaks, OS, Optimizer, Pressure}
-  alias Foundation.{Native, Options}
-  alias Foundation.BEAM.Memory.{Atoms, Binaries, Isolation}
 
   @typedoc "Bytes that this library's native code holds: all of them, and by owner."
   @type native_memory :: %{
@@ -191,6 +197,8 @@ defmodule Foundation.BEAM.Memory do
   @spec atom_usage() :: atom_usage()
   def atom_usage, do: Atoms.usage()
 
+  # What is used, by what
+
   @doc """
   How scarce memory is now: `:low`, `:medium` or `:high`.
 
@@ -221,114 +229,6 @@ defmodule Foundation.BEAM.Memory do
     where = "Memory.pressure/1"
     thresholds = opts |> Options.validate!(Pressure.schema(), where) |> Pressure.in_order!(where)
     Pressure.level(Pressure.tightest(OS.read().limits).fraction, thresholds)
-  @typedoc "A process that keeps binaries which it does not use; see `binary_leaks/1`."
-  @type binary_leak :: %{
-          pid: pid(),
-          name: atom(),
-          initial_call: mfa() | nil,
-          kind: :parts | :unreachable | :garbage | :old_generation,
-          certainty: :measured | :seen | :suspected,
-          wasted_bytes: non_neg_integer(),
-          parts_bytes: non_neg_integer(),
-          unreachable_bytes: non_neg_integer(),
-          freed_bytes: non_neg_integer(),
-          old_generation_bytes: non_neg_integer(),
-          involved_bytes: non_neg_integer(),
-          held_bytes: non_neg_integer(),
-          sole_bytes: non_neg_integer(),
-          binaries: non_neg_integer(),
-          references: non_neg_integer(),
-          looked_into?: boolean()
-        }
-
-  @typedoc "What a search found; see `binary_leaks/1`."
-  @type binary_leaks :: %{
-          leaks: [binary_leak()],
-          wasted_bytes: non_neg_integer(),
-          suspected_bytes: non_neg_integer(),
-          freed_bytes: non_neg_integer(),
-          held_bytes: non_neg_integer(),
-          binary_memory: non_neg_integer() | nil,
-          unlisted_bytes: non_neg_integer() | nil,
-          hidden_bytes: non_neg_integer(),
-          complete?: boolean(),
-          searched: non_neg_integer(),
-          skipped: non_neg_integer(),
-          looked_into: non_neg_integer()
-        }
-
-  @doc """
-  Processes that keep binaries alive and hardly use them, those with most wasted bytes first.
-
-  A binary of more than 64 bytes lies outside the heaps and is freed when nothing refers to it. A small
-  part of a large one keeps all of it; and what a process has dropped stays until it is collected,
-  which may be never where it does little or its references have grown old. The search asks each
-  process for its list of binaries, and looks inside idle `GenServer` and `:gen_statem` processes (and
-  what is built on them) to see which bytes state and process dictionary lead to. Nothing is changed
-  there, nothing copied out, and nobody is collected unless `collect: true` says so.
-
-  Each binary counts once, whoever holds it, and what is wasted of one is shared out in equal parts
-  among its holders. Waste is what is proven: a binary that a table, a port or a process that was not
-  asked refers to as well counts as used.
-
-  ## Result
-
-    * `:leaks` - the processes, see below.
-    * `:wasted_bytes` - bytes that all processes, also those not in the list, keep and do not use, or
-      kept until they were freed.
-    * `:suspected_bytes` - the same where it could not be seen to the end; not in `:wasted_bytes`.
-    * `:freed_bytes` - what of `:wasted_bytes` collections have given back.
-    * `:held_bytes` - binaries that processes hold, each once.
-    * `:binary_memory` - `:erlang.memory(:binary)` before the search, `nil` where the VM
-      does not know, or a scheduler that does not answer kept it from saying.
-    * `:unlisted_bytes` - the same without what is held: binaries of tables, ports, persistent terms,
-      messages on their way or kept off the heap, and those that a list lacks.
-    * `:hidden_bytes` - what processes hold by the garbage collector's figures and do not list, at
-      least: binaries that are being appended to (their lists lack them before OTP 27), memory that
-      native functions lend, `:atomics`.
-    * `:complete?` - `false` where a process was skipped, `:max_looks` left one out, time was up, or
-      `:hidden_bytes` come to `:min_bytes`: then there may be more than was found.
-    * `:searched`, `:skipped` - processes that gave their lists, and that did not: they were busy.
-    * `:looked_into` - processes that could be looked into.
-
-  Each leak has `:pid`, `:name` (registered, or `nil`), `:initial_call` and
-
-    * `:kind` - the largest of its parts: `:parts` (`:parts_bytes`: binaries of which it uses a part),
-      `:unreachable` (`:unreachable_bytes`: binaries that nothing in it leads to), `:garbage`
-      (`:freed_bytes`: what it gave back), `:old_generation` (`:old_generation_bytes`: what an idle
-      process that could not be looked into keeps in its old generation).
-    * `:certainty` - of that part: `:measured` (it was freed), `:seen` (inside the process, or by the
-      garbage collector's figures, which on OTP 25 tell the size of a part that came by message),
-      `:suspected` (it may be in use: all of `:old_generation`, and what a `:gen_statem` does not
-      reach, whose postponed events are out of sight).
-    * `:wasted_bytes` - the sum of the four.
-    * `:involved_bytes` - the waste of its binaries in full, where others hold them too.
-    * `:held_bytes`, `:sole_bytes` - its binaries, each once, and those that it alone holds.
-    * `:binaries`, `:references` - their number, and that of its references to them.
-    * `:looked_into?`
-
-  A process that is looked into may find its next collection due by that; what then goes is in
-  `:freed_bytes`. Terms that only the debug options of `:sys` hold (`:sys.log/2`) count as unreachable.
-
-  ## Options
-
-  #{Options.docs(Leaks.schema())}
-
-  Native memory is 40 bytes for each binary of each process while the search runs, and about 700 MiB at
-  most: processes whose lists do not fit are skipped.
-
-  ## Example
-
-      iex> {:ok, cache} = Agent.start(fn -> binary_part(:binary.copy("row", 1_000_000), 0, 100) end)
-      iex> [leak] = Foundation.BEAM.Memory.binary_leaks(pids: [cache]).leaks
-      iex> {leak.pid == cache, leak.kind, leak.certainty, leak.wasted_bytes}
-      {true, :parts, :seen, 2_999_900}
-      iex> Agent.stop(cache)
-      :ok
-  """
-  @spec binary_leaks(keyword()) :: binary_leaks()
-  def binary_leaks(opts \\ []) do
-    opts |> Options.validate!(Leaks.schema(), "Memory.binary_leaks/1") |> Leaks.search()
   end
 
   @typedoc """
@@ -458,7 +358,8 @@ defmodule Foundation.BEAM.Memory do
     * `:suspected_bytes` - the same where it could not be seen to the end; not in `:wasted_bytes`.
     * `:freed_bytes` - what of `:wasted_bytes` collections have given back.
     * `:held_bytes` - binaries that processes hold, each once.
-    * `:binary_memory` - `:erlang.memory(:binary)` before the search, `nil` where the VM runs without it.
+    * `:binary_memory` - `:erlang.memory(:binary)` before the search, `nil` where the VM
+      does not know, or a scheduler that does not answer kept it from saying.
     * `:unlisted_bytes` - the same without what is held: binaries of tables, ports, persistent terms,
       messages on their way or kept off the heap, and those that a list lacks.
     * `:hidden_bytes` - what processes hold by the garbage collector's figures and do not list, at
@@ -492,7 +393,7 @@ defmodule Foundation.BEAM.Memory do
 
   #{Options.docs(Leaks.schema())}
 
-  Native memory is 40 bytes for each binary of each process while the search runs, and 640 MiB at
+  Native memory is 40 bytes for each binary of each process while the search runs, and about 700 MiB at
   most: processes whose lists do not fit are skipped.
 
   ## Example
@@ -508,6 +409,8 @@ defmodule Foundation.BEAM.Memory do
   def binary_leaks(opts \\ []) do
     opts |> Options.validate!(Leaks.schema(), "Memory.binary_leaks/1") |> Leaks.search()
   end
+
+  # Giving back
 
   @typedoc """
   What `optimize_memory/2` returns. `:freed_bytes` is the sum of the steps'; `:before` and `:after`
@@ -571,7 +474,6 @@ defmodule Foundation.BEAM.Memory do
     opts = Options.validate!(opts, Optimizer.schema(), where)
     {:ok, strategy |> Optimizer.strategy!(where) |> Optimizer.run(opts)}
   end
-  # Isolation
 
   @doc """
   Runs a function in a process of its own, within limits; its heap goes with that process.
