@@ -1,6 +1,18 @@
 defmodule Foundation.BEAM.Memory do
   @moduledoc """
-  Where the bytes are that the VM does not see.
+  Where the bytes of the VM are, which of them nobody needs, and limits before they run out.
+
+  | question | function |
+  |---|---|
+  | what is used, by what, and how near is a limit? | `analyze_memory_usage/1`, `native_memory/0`, `pressure/1` |
+  | which processes keep binaries that they do not use? | `binary_leaks/1` |
+  | how is memory given back? | `optimize_memory/2` |
+  | who tells before it is too late? | `Foundation.BEAM.Memory.Monitor` |
+  | how does work with a large heap leave nothing behind? | `isolate/2` |
+  | how is a binary kept, shared or sent with few bytes? | `optimize_binary/2`, `restore_binary/2` |
+  | how are atoms made from input? | `safe_atom/2`, `atom_usage/0` |
+
+  The guide [Finding where memory went](finding-where-memory-went.md) goes through a search step by step.
   """
 
   alias Foundation.BEAM.Memory.{
@@ -221,8 +233,8 @@ defmodule Foundation.BEAM.Memory do
 
       iex> Foundation.BEAM.Memory.pressure() in [:low, :medium, :high]
       true
-      iex> Foundation.BEAM.Memory.pressure(medium: 0.00001, high: 0.00002)
-      :high
+      iex> Foundation.BEAM.Memory.pressure(medium: 0.9, high: 0.8)
+      ** (ArgumentError) invalid option :high in Memory.pressure/1: expected a number above :medium (0.9), got: 0.8
   """
   @spec pressure(keyword()) :: :low | :medium | :high
   def pressure(opts \\ []) do

@@ -24,6 +24,7 @@ defmodule Foundation.BEAM.MemoryTest do
     assert {:ok, %{state: :released}} = SharedTerm.info(handle)
   end
 
+  @tag :proc
   test "what a store of many entries took goes back to the system when it is closed" do
     store = SharedStore.new()
     for n <- 1..200_000, do: :ok = SharedStore.put(store, n, {n, "value", [n]})
@@ -36,6 +37,7 @@ defmodule Foundation.BEAM.MemoryTest do
   end
 
   describe "pressure" do
+    @tag :proc
     test "is the level of the fullest limit" do
       fullest = Memory.OS.read().limits |> Enum.map(&(&1.used / &1.limit)) |> Enum.max()
       assert Memory.pressure(medium: fullest / 2, high: 1) == :medium

@@ -59,10 +59,11 @@ defmodule Foundation.BEAM.Memory.Monitor do
   ## Example
 
       iex> alias Foundation.BEAM.Memory.Monitor
-      iex> {:ok, monitor} = Monitor.start_link(name: nil, medium: 0.0001, high: 1, hysteresis: 0)
-      iex> Monitor.subscribe(monitor)
-      {:ok, :medium}
-      iex> Monitor.info(monitor).kind in [:machine, :container, :process]
+      iex> {:ok, monitor} = Monitor.start_link(name: nil, medium: 0.6, high: 0.8)
+      iex> {:ok, level} = Monitor.subscribe(monitor)
+      iex> level in [:low, :medium, :high]
+      true
+      iex> Monitor.info(monitor).fraction >= 0.0
       true
       iex> GenServer.stop(monitor)
       :ok

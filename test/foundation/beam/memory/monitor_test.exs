@@ -8,7 +8,7 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
   alias Foundation.BEAM.Memory.Monitor.Server
   alias Foundation.Error
 
-  doctest Monitor
+  doctest Foundation.BEAM.Memory.Monitor
 
   @mib 1_048_576
   @event [:foundation, :ecosystem, :memory_pressure]
@@ -355,6 +355,7 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
       assert read(monitor).level == :high
     end
 
+    @tag :proc
     test "stays open until the monitor ends, in whatever way", context do
       open = fn ->
         Enum.count(File.ls!("/proc/self/fd"), fn name ->
