@@ -167,6 +167,8 @@ defmodule Foundation.BEAM.Memory.Analysis do
 
   # What a process of OTP's was started with is in its dictionary, of which OTP 26.2 and newer give a
   # single entry. The whole is never asked for: it would be copied, however large it is.
+  # OTP 25's contract does not have it.
+  @dialyzer {:nowarn_function, started: 1}
   defp started(pid) do
     case :erlang.process_info(pid, {:dictionary, :"$initial_call"}) do
       {{:dictionary, _key}, {_module, _function, _arity} = call} -> call

@@ -114,18 +114,26 @@ defmodule Foundation.BEAM.Memory.OS do
 
   @doc "Bytes of this VM that are in the machine's memory; `nil` where unknown."
   @spec resident(t()) :: non_neg_integer() | nil
-  def resident(os) do
-    with [_ | _] = pages <- statm(os), do: Enum.at(pages, 1) * os.page
+  def resident(%{page: page} = os) do
+    case statm(os) do
+      [_size, pages | _] when is_integer(page) -> pages * page
+      nil -> nil
+    end
   end
 
   @doc "The files opened anew, for what may have appeared since; what is open stays where fewer open now."
   @spec reopen(t()) :: t()
-  def reopen(os) do
+  def reopen(%{} = os) do
     # The process may have used up its files: then those that are open are all that there is.
     new = open(os.root)
-    {keep, drop} = if count(new) < count(os), do: {os, new}, else: {new, os}
-    close(drop)
-    keep
+
+    if count(new) < count(os) do
+      close(new)
+      os
+    else
+      close(os)
+      new
+    end
   end
 
   defp count(os), do: Enum.count(os.files, &elem(&1, 1)) + Cgroup.count(os.groups)
@@ -140,7 +148,10 @@ defmodule Foundation.BEAM.Memory.OS do
          {:default_mmap, default} <- List.keyfind(account, :default_mmap, 0),
          [_ | _] = parts <-
            for({part, figures} <- default, part in [:os, :supercarrier], do: figures) do
-      Enum.sum(for figures <- parts, used = figures[:sizes][:used], do: used)
+      for figures <- parts, used = figures[:sizes][:used], reduce: 0 do
+        sum when is_integer(used) -> sum + used
+        sum -> sum
+      end
     else
       _ -> nil
     end

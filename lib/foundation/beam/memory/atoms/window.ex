@@ -43,7 +43,7 @@ defmodule Foundation.BEAM.Memory.Atoms.Window do
   def past?(%{buckets: []}, _now), do: true
   def past?(%{buckets: [{_, last, _} | _], keep: keep}, now), do: last < now - keep
 
-  defp sum([{_, last, count} | older], from, total) when last >= from,
+  defp sum([{_, last, count} | older], from, total) when last >= from and is_integer(count),
     do: sum(older, from, total + count)
 
   defp sum(_older, _from, total), do: total

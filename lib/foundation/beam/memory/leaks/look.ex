@@ -39,6 +39,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Look do
   defp limit(settings), do: settings[:max_heap_size][:size] || 0
 
   @doc "Has the search of that number told what the process reaches; whether that was all."
+  @dialyzer {:no_return, into: 2}
   @spec into(pid(), pos_integer()) :: boolean()
   def into(pid, number) do
     :sys.replace_state(pid, fn state -> inside(state, number) end, @patience)

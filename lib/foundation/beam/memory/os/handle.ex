@@ -11,7 +11,7 @@ defmodule Foundation.BEAM.Memory.OS.Handle do
   @largest 4_194_304
   @piece 65_536
 
-  @opaque t :: {:file.fd(), pos_integer()}
+  @type t :: {:file.fd(), pos_integer()}
 
   @doc "Opens the file; `size` is the most that a read gives. `nil` where it cannot be opened."
   @spec open(Path.t(), pos_integer()) :: t() | nil
@@ -28,7 +28,7 @@ defmodule Foundation.BEAM.Memory.OS.Handle do
 
   def read({file, size}) do
     case :file.pread(file, 0, size) do
-      {:ok, text} -> text
+      {:ok, text} when is_binary(text) -> text
       :eof -> ""
       {:error, _reason} -> nil
     end
@@ -60,7 +60,7 @@ defmodule Foundation.BEAM.Memory.OS.Handle do
   # From where the last one ended: files of the kernel have no length that could be asked for.
   defp pieces(file, read, length) do
     with true <- length < @largest, {:ok, piece} <- :file.read(file, @piece) do
-      pieces(file, [read | piece], length + byte_size(piece))
+      pieces(file, [read, piece], length + byte_size(piece))
     else
       _end_or_error -> IO.iodata_to_binary(read)
     end
