@@ -44,6 +44,7 @@ defmodule Foundation.Native do
   # memory
   def memory_held, do: :erlang.nif_error(:nif_not_loaded)
   def memory_collect, do: :erlang.nif_error(:nif_not_loaded)
+  def memory_collect_here, do: :erlang.nif_error(:nif_not_loaded)
 
   # leaks
   def leaks_new, do: :erlang.nif_error(:nif_not_loaded)

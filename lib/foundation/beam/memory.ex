@@ -54,8 +54,9 @@ defmodule Foundation.BEAM.Memory do
     * `:total` - the sum.
 
   The figures are what was asked for. The allocator takes about a tenth more from the system, and
-  keeps what is freed for reuse, until a quarter of the most that was held and at least 16 MiB are
-  free: then it gives all that back within a second.
+  keeps what is freed for reuse. Once a quarter of the most that was held and at least 16 MiB are
+  free, it gives most of that back, within a second; what the schedulers' own threads keep, some tens
+  of megabytes after hundreds, `optimize_memory(:stores)` returns.
 
   ## Example
 
@@ -444,9 +445,10 @@ defmodule Foundation.BEAM.Memory do
   Gives memory back, and says how much, measured.
 
     * `:stores` - frees what has expired in stores and among shared terms and what waits to be freed,
-      then has the native allocator return what it keeps for reuse. Costs nobody but the caller.
-    * `:binaries` - searches for processes that keep binaries which they do not use, and collects
-      them.
+      then has the native allocator return what it keeps for reuse: of each scheduler up to a few
+      milliseconds.
+    * `:binaries` - searches for processes that keep binaries which they do not use, as
+      `binary_leaks/1` does with `collect: true, look: false`, and collects them.
     * `:collect` - collects processes that wait and whose heaps have `:min_bytes` at least, the largest
       first, one at a time, with a pause after every 16. Processes that are busy, and collect themselves,
       and those with 10,000 waiting messages and more are left alone. Each is stopped by its own
@@ -457,7 +459,8 @@ defmodule Foundation.BEAM.Memory do
   Each step has `:step`, `:freed_bytes`, `:duration_us`, and
 
     * `:stores` - `:returned_bytes`, by which the resident memory went down (`nil` where the system does
-      not say), and `:complete?`, whether there was nothing left to free. `:freed_bytes` are of this
+      not say), and `:complete?`, whether there was nothing left to free and every scheduler free to
+      return what it keeps. `:freed_bytes` are of this
       library's memory.
     * `:binaries` - `:wasted_bytes`, `:searched`, `:skipped` and `:complete?` of the search.
       `:freed_bytes` are of binaries.

@@ -35,10 +35,22 @@ static HELD: [[CachePadded<AtomicU64>; STRIPES]; OWNERS.len()] =
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-thread_local! {
-    static STRIPE: Cell<usize> =
-        Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES);
+/// What a thread keeps for itself.
+struct Own {
+    stripe: usize,
+    /// Bytes that it has taken out of the books since it last looked at what is held.
+    left: Cell<u64>,
 }
+
+thread_local! {
+    static OWN: Own = Own {
+        stripe: THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES,
+        left: const { Cell::new(0) },
+    };
+}
+
+/// How far what is held has gone down.
+pub static TIDE: Tide = Tide::new();
 
 /// Bytes that an owner holds.
 pub fn held(owner: Owner) -> u64 {
@@ -65,12 +77,24 @@ pub fn enter(owner: Owner, bytes: u64) {
 #[inline]
 pub fn leave(owner: Owner, bytes: u64) {
     stripe(owner).fetch_sub(bytes, Ordering::Relaxed);
+    let due = OWN.try_with(|own| {
+        let left = own.left.get() + bytes;
+        let due = left >= LOOK;
+        own.left.set(if due { 0 } else { left });
+        due
+    });
+    if due == Ok(true) {
+        TIDE.rise(held_by_all() + LOOK);
+    }
 }
+
+/// What a thread takes out before it looks at what is held: as near as that is the highest that is seen.
+const LOOK: u64 = 1 << 20;
 
 #[inline]
 fn stripe(owner: Owner) -> &'static AtomicU64 {
     // A thread that ends has no stripe of its own any more.
-    let at = STRIPE.try_with(Cell::get).unwrap_or(0);
+    let at = OWN.try_with(|own| own.stripe).unwrap_or(0);
     &HELD[owner as usize][at]
 }
 
@@ -124,7 +148,7 @@ impl Tide {
         }
     }
 
-    /// To be told before anything is freed: how much is held.
+    /// To be told how much is held, when that may be the most.
     pub fn rise(&self, held: u64) {
         self.high.fetch_max(held, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@ mod common;
 use common::witness::{Drops, Witness, keeper};
 use foundation_core::compression::{Checksum, compress_frame};
 use foundation_core::leaks::{Listing, Range, Ranges, Tally, Visible};
-use foundation_core::memory::{Charge, OWNERS, Owner, Tide, held};
+use foundation_core::memory::{Charge, OWNERS, Owner, TIDE, Tide, held, held_by_all};
 use foundation_core::reaper::{NEVER, Next};
 use foundation_core::shared_term::{SMALL, SharedTerm};
 
@@ -93,6 +93,19 @@ fn memory_goes_back_after_a_quarter_and_16_mib_were_freed() {
 
     tide.rise(15 * MIB);
     assert!(!tide.has_ebbed(0), "all of it, but under 16 MiB");
+}
+
+#[test]
+fn the_most_that_was_held_is_seen_while_it_is_let_go() {
+    let tides = [64 * MIB, 96 * MIB].map(|bytes| {
+        let held: Vec<_> = (0..bytes / 4096)
+            .map(|_| Charge::new(Owner::SharedStores, 4096))
+            .collect();
+        drop(held);
+        TIDE.has_ebbed(held_by_all())
+    });
+    assert_eq!(tides, [true, true]);
+    assert!(!TIDE.has_ebbed(held_by_all()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use foundation_core::memory::{Tide, held_by_all};
+use foundation_core::memory::{TIDE, held_by_all};
 use foundation_core::reaper::Next;
 use foundation_core::shared_term::Keeper;
 use parking_lot::Mutex;
@@ -16,9 +16,6 @@ use crate::terms::atoms;
 
 /// Ends and frees what this library holds.
 pub static KEEPER: Keeper<TermArena> = Keeper::new();
-
-/// What was held when frees began, which only steps look at.
-static TIDE: Tide = Tide::new();
 
 static JANITOR: Mutex<Option<LocalPid>> = Mutex::new(None);
 
@@ -110,7 +107,6 @@ fn leave() -> Atom {
 #[rustler::nif(name = "janitor_step", schedule = "DirtyCpu")]
 fn step(env: Env) -> Term {
     let begin = Instant::now();
-    TIDE.rise(held_by_all());
     let now = now();
     let enough = || begin.elapsed() >= STEP;
     if STORES.free(enough) {
@@ -128,7 +124,6 @@ fn step(env: Env) -> Term {
 #[rustler::nif(name = "janitor_expire")]
 fn expire(env: Env) -> Term {
     let begin = Instant::now();
-    TIDE.rise(held_by_all());
     let next = STORES.expire(|| begin.elapsed() >= SLICE);
     let percent = begin.elapsed().as_micros() / 10;
     rustler::schedule::consume_timeslice(env, percent.clamp(1, 100) as i32);

@@ -29,6 +29,15 @@ fn collect() -> Atom {
     atoms::ok()
 }
 
+/// The same for what a normal scheduler's thread keeps: it holds that up for about a millisecond
+/// for each ten megabytes that it has.
+#[rustler::nif(name = "memory_collect_here")]
+fn collect_here(env: Env) -> Atom {
+    give_back();
+    rustler::schedule::consume_timeslice(env, 100);
+    atoms::ok()
+}
+
 /// The same, to be called on a dirty scheduler.
 pub fn give_back() {
     // SAFETY: may be called on any thread.

@@ -4,7 +4,7 @@ defmodule Foundation.BEAM.Memory.Optimizer do
   # Gives memory back in steps, each of which says what it gave, measured before and after. What the
   # rest of the system takes or frees meanwhile is in the figures of the whole, not in a step's.
 
-  alias Foundation.BEAM.Memory.{Analysis, Collector, Leaks, Pressure}
+  alias Foundation.BEAM.Memory.{Analysis, Collector, GiveBack, Leaks, Pressure}
   alias Foundation.{Native, Options}
 
   @strategies [:automatic, :collect, :binaries, :stores]
@@ -91,20 +91,20 @@ defmodule Foundation.BEAM.Memory.Optimizer do
   defp step(:collect, opts), do: Collector.run(opts)
 
   defp step(:binaries, opts) do
-    report = Leaks.search(%{collect: true, timeout: opts.max_ms})
+    report = Leaks.search(%{collect: true, look: false, timeout: opts.max_ms})
     Map.take(report, [:freed_bytes, :wasted_bytes, :searched, :skipped, :complete?])
   end
 
   defp step(:stores, opts) do
     {held, {reading, _}} = {held(), system()}
     idle? = free(now(:millisecond) + opts.max_ms)
-    :ok = Native.memory_collect()
+    returned? = GiveBack.run()
     {later, _} = system()
 
     %{
       freed_bytes: held - held(),
       returned_bytes: reading && later && reading - later,
-      complete?: idle?
+      complete?: idle? and returned?
     }
   end
 
