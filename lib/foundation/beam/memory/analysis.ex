@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Memory.Analysis do
   # processes hold most. What is not known (a flag has turned it off, the system does not say) is
   # `nil`; what was not looked at is counted.
 
-  alias Foundation.BEAM.Memory.{Advice, Allocators, Census, OS, Pressure, Ranking}
+  alias Foundation.BEAM.Memory.{Advice, Allocators, Census, Origin, OS, Pressure, Ranking}
   alias Foundation.Options
 
   @schema Options.schema!(
@@ -161,21 +161,8 @@ defmodule Foundation.BEAM.Memory.Analysis do
   defp about(pid) do
     case :erlang.process_info(pid, @about) do
       :undefined -> nil
-      info -> Keyword.update!(info, :initial_call, &(started(pid) || &1))
+      info -> Keyword.update!(info, :initial_call, &(Origin.started(pid) || &1))
     end
-  end
-
-  # What a process of OTP's was started with is in its dictionary, of which OTP 26.2 and newer give a
-  # single entry. The whole is never asked for: it would be copied, however large it is.
-  # OTP 25's contract does not have it.
-  @dialyzer {:nowarn_function, started: 1}
-  defp started(pid) do
-    case :erlang.process_info(pid, {:dictionary, :"$initial_call"}) do
-      {{:dictionary, _key}, {_module, _function, _arity} = call} -> call
-      _ -> nil
-    end
-  rescue
-    ArgumentError -> nil
   end
 
   # Without a name it is an empty list.

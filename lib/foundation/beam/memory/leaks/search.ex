@@ -6,6 +6,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
 
   alias Foundation.BEAM.Memory.Census
   alias Foundation.BEAM.Memory.Leaks.{Leak, Look}
+  alias Foundation.BEAM.Memory.Origin
   alias Foundation.Native
 
   # Milliseconds for one process: a million binaries take 50 to be listed, and 100 to be read.
@@ -214,21 +215,11 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   end
 
   defp name(pid) do
-    name =
-      case :erlang.process_info(pid, :registered_name) do
-        {:registered_name, name} -> name
-        _none -> nil
-      end
-
-    %{name: name, initial_call: initial_call(pid)}
-  end
-
-  defp initial_call(pid) do
-    with {:initial_call, {:proc_lib, _function, _arity}} <-
-           :erlang.process_info(pid, :initial_call) do
-      :proc_lib.translate_initial_call(pid)
+    with [registered_name: name, initial_call: call] <-
+           :erlang.process_info(pid, [:registered_name, :initial_call]) do
+      name = if name == [], do: nil, else: name
+      %{name: name, initial_call: Origin.started(pid) || call}
     else
-      {:initial_call, call} -> call
       :undefined -> nil
     end
   end
