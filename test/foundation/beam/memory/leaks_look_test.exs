@@ -92,6 +92,30 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
     assert byte_size(:gen_event.call(manager, Handler, :state)) == 100
   end
 
+  test "a process that has left its loop since it was found is sent nothing" do
+    caller = self()
+    [first, second] = for size <- [3, 2], do: Keeper.start(fn -> Keeper.part(size * @mb) end)
+    true = :erlang.suspend_process(first)
+    spawn_link(fn -> send(caller, {:found, search([first, second])}) end)
+    # It is being asked: the other comes next.
+    assert eventually?(fn ->
+             Process.info(first, :message_queue_len) == {:message_queue_len, 1}
+           end)
+
+    spawn_link(fn ->
+      Keeper.run(second, fn ->
+        send(caller, :elsewhere)
+        receive do: (any -> send(caller, {:got, any}))
+      end)
+    end)
+
+    receive do: (:elsewhere -> :ok)
+    receive do: ({:found, result} -> assert(result.looked_into == 0))
+    true = :erlang.resume_process(first)
+    send(second, :mine)
+    receive do: ({:got, any} -> assert(any == :mine))
+  end
+
   test "what a gen_statem does not reach is only suspected" do
     {:ok, machine} = :gen_statem.start_link(Machine, fn -> Keeper.part(3 * @mb) end, [])
     result = search(machine)

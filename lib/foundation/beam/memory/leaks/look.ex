@@ -7,6 +7,10 @@ defmodule Foundation.BEAM.Memory.Leaks.Look do
   # can be asked to replace its state. The function that is to do so throws: the state stays what it
   # is, and only what was thrown comes back. `:gen_event` catches for each handler and is left alone,
   # as is every process that is anywhere else: to it a system message would be just a message.
+  #
+  # One that leaves the loop between being asked where it is and the request handles the request when
+  # it is back. Only where it waits inside a callback for any message at all does it take the request
+  # for one: that cannot be told beforehand, so the question comes right before the request.
 
   alias Foundation.Native
 

@@ -22,7 +22,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   # and the like are off the heap as well.
   @nothing 64 * 1024
 
-  @about [:status, :current_function, :garbage_collection, :reductions]
+  @about [:status, :current_function, :garbage_collection, :message_queue_len, :reductions]
 
   # Reductions that being asked takes, with room for others who ask; handling a message takes more.
   @nothing_done 10
@@ -38,7 +38,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
     {_totals, found} = report(run)
     about = about(found, run)
     candidates = candidates(found, about, run)
-    looked = look(candidates, about, Map.new(listed), run)
+    looked = look(candidates, Map.new(listed), run)
     if opts.collect, do: collect(run)
     {totals, found} = report(run)
     Native.leaks_close(handle)
@@ -125,35 +125,40 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
 
   # What those that hold enough were doing.
   defp about(found, run) do
-    pids = for {pid, _looked?, _figures} <- found, do: pid
-    probe = fn pid -> with :undefined <- :erlang.process_info(pid, @about), do: nil end
-    {about, _skipped} = census(pids, probe, run)
+    {about, _skipped} = census(for({pid, _looked?, _figures} <- found, do: pid), &about/1, run)
     Map.new(about)
   end
+
+  defp about(pid), do: with(:undefined <- :erlang.process_info(pid, @about), do: nil)
 
   defp candidates(_found, _about, %{opts: %{look: false}}), do: []
 
   defp candidates(found, about, _run) do
-    for {pid, _looked?, _figures} <- found,
-        depth = Look.depth(about[pid] || []),
-        depth != :none,
-        do: {pid, depth}
+    for {pid, _looked?, _figures} <- found, Look.depth(about[pid] || []) != :none, do: pid
   end
 
-  # Those of which all is known then. Being asked alone may bring a collection.
-  defp look(candidates, about, listed, run) do
+  # Those of which all is known then.
+  defp look(candidates, listed, run) do
     candidates
-    |> Stream.take(run.opts.max_looks)
-    |> Stream.filter(fn _candidate -> left(run) != 0 end)
-    |> Stream.filter(fn {pid, depth} ->
+    |> Enum.take(run.opts.max_looks)
+    |> Enum.filter(fn pid -> left(run) != 0 and look_into(pid, listed[pid], run) end)
+  end
+
+  # The candidates were found some time ago: what they do now says whether to ask.
+  defp look_into(pid, listed, run) do
+    with {[{^pid, now}], []} <- census([pid], &about/1, run),
+         depth when depth != :none <- Look.depth(now),
+         0 <- now[:message_queue_len] do
       looked? =
         Look.into(pid, run.number) and Native.leaks_looked(run.handle, pid, depth == :whole)
 
-      idle? = about[pid][:reductions] - Map.get(listed, pid, 0) <= @nothing_done
+      # Being asked alone may bring a collection.
+      idle? = now[:reductions] - listed <= @nothing_done
       relist(pid, run, if(idle?, do: :looked, else: :worked))
       looked?
-    end)
-    |> Enum.map(&elem(&1, 0))
+    else
+      _gone_or_busy -> false
+    end
   end
 
   # The largest first, one at a time.
