@@ -346,7 +346,8 @@ defmodule Foundation.BEAM.Memory do
           complete?: boolean(),
           searched: non_neg_integer(),
           skipped: non_neg_integer(),
-          looked_into: non_neg_integer()
+          looked_into: non_neg_integer(),
+          not_looked_into: non_neg_integer()
         }
 
   @doc """
@@ -378,10 +379,13 @@ defmodule Foundation.BEAM.Memory do
     * `:hidden_bytes` - what processes hold by the garbage collector's figures and do not list, at
       least: binaries that are being appended to (their lists lack them before OTP 27), memory that
       native functions lend, `:atomics`.
-    * `:complete?` - `false` where a process was skipped, `:max_looks` left one out, time was up, or
-      `:hidden_bytes` come to `:min_bytes`: then there may be more than was found.
+    * `:complete?` - `false` where a process was skipped, was not looked into, or left out by
+      `:max_looks`, where time was up, or `:hidden_bytes` come to `:min_bytes`: then there may be more
+      than was found.
     * `:searched`, `:skipped` - processes that gave their lists, and that did not: they were busy.
-    * `:looked_into` - processes that could be looked into.
+    * `:looked_into`, `:not_looked_into` - processes that could be looked into, and that could not:
+      they were busy twice (another search looks into them, for one), or there is more to see in them
+      than is walked. Those of other kinds are not counted.
 
   Each leak has `:pid`, `:name` (registered, or `nil`), `:initial_call` and
 

@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
 
   alias Foundation.BEAM.Memory
   alias Foundation.BEAM.Memory.Leaks.Look
-  alias Foundation.{Keeper, Native, Stuck}
+  alias Foundation.{Keeper, Stuck}
 
   @mb 1_000_000
 
@@ -73,7 +73,7 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
     Enum.each([busy, suspended, asleep], &idle/1)
 
     assert %{looked_into: 0, skipped: 0} = search([busy, suspended, asleep])
-    for pid <- [busy, suspended, asleep], do: refute(Look.into(pid, 0))
+    for pid <- [busy, suspended, asleep], do: refute(Look.into(pid, 0) == :all)
     send(busy, :go)
     :sys.resume(suspended)
     assert [_] = search([busy |> idle(), suspended, asleep], limit: 1).leaks
@@ -133,7 +133,24 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
 
   test "where more is to be walked than is, nothing is proven" do
     pid = Keeper.start(fn -> {Enum.to_list(1..5_000_000), Keeper.part(2 * @mb)} end)
-    assert %{looked_into: 0, wasted_bytes: 0} = search(pid)
+    assert %{looked_into: 0, wasted_bytes: 0} = result = search(pid)
+    assert %{not_looked_into: 1, complete?: false} = result
+  end
+
+  test "what is old stays suspected where a look failed" do
+    pid = Keeper.start(fn -> Enum.to_list(1..5_000_000) end)
+    Keeper.pass_through(pid, 2, @mb)
+    assert %{leaks: [leak], not_looked_into: 1} = pid |> idle() |> search()
+    assert %{kind: :old_generation, certainty: :suspected, wasted_bytes: 2_000_000} = leak
+  end
+
+  test "searches that meet in a process find its leak, or say that they could not look" do
+    pid = Keeper.start(fn -> {Enum.to_list(1..1_000_000), Keeper.part(2 * @mb)} end)
+
+    searches = for _ <- 1..8, do: Task.async(fn -> for _ <- 1..5, do: search(pid) end)
+
+    for result <- searches |> Task.await_many(60_000) |> List.flatten(),
+        do: assert(result.leaks != [] or not result.complete?)
   end
 
   test "where frames of others lie below the loop, nothing is proven" do
@@ -152,7 +169,7 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
       end)
 
     receive do: (:entered -> idle(pid))
-    assert %{looked_into: 0, wasted_bytes: 0} = search(pid)
+    assert %{looked_into: 0, not_looked_into: 1, wasted_bytes: 0} = search(pid)
   end
 
   @tag :two_schedulers
@@ -213,7 +230,7 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
     assert eventually?(fn -> Memory.native_memory().leak_searches > 0 end)
     Process.exit(caller, :kill)
     assert eventually?(fn -> Foundation.NativeBytes.settle().leak_searches == 0 end)
-    refute Look.into(pid, 0)
+    assert Look.into(pid, 0) == :more
   end
 
   test "mistakes in the options are named" do
@@ -228,65 +245,6 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
           {[pid: self()], ":pid"}
         ] do
       assert_raise ArgumentError, ~r/#{name}/, fn -> Memory.binary_leaks(opts) end
-    end
-  end
-
-  describe "the native side" do
-    setup do
-      {handle, number} = Native.leaks_new()
-      on_exit(fn -> Native.leaks_close(handle) end)
-      %{handle: handle, number: number}
-    end
-
-    test "refuses lists that are none", %{handle: handle} do
-      for list <- [
-            :none,
-            [1],
-            [{1, 2}],
-            [{1, 2, 3, 4}],
-            [{}],
-            [{1, 2, -3}],
-            [{1, 2.0, 3}],
-            [{1, 2, 3} | :tail],
-            [{2 ** 64, 2, 3}],
-            ["{1, 2, 3}"]
-          ] do
-        assert_raise ArgumentError, fn -> Native.leaks_list(handle, self(), list, 0, 0) end
-        assert_raise ArgumentError, fn -> Native.leaks_list_dirty(handle, self(), list, 0, 0) end
-        assert_raise ArgumentError, fn -> Native.leaks_again(handle, self(), list, :looked) end
-      end
-
-      for {search, pid} <- [{make_ref(), self()}, {handle, :pid}, {handle, hd(Port.list())}] do
-        assert_raise ArgumentError, fn -> Native.leaks_list(search, pid, [], 0, 0) end
-      end
-
-      assert_raise ArgumentError, fn -> Native.leaks_again(handle, self(), [], :slept) end
-      assert {:error, {:missing, text}} = Native.leaks_again(handle, self(), [], :looked)
-      assert text =~ "nothing is listed"
-    end
-
-    test "takes figures of any size", %{handle: handle, number: number} do
-      most = 2 ** 64 - 1
-      list = [{most, most, most}, {0, most, 0}, {most, 1, 1}]
-      assert Native.leaks_list(handle, self(), list, most, most) == 3
-      assert {true, _walked, []} = Native.leaks_reach(number, {Keeper.bytes(100)}, 1_000)
-      assert Native.leaks_looked(handle, self(), true)
-      assert {_totals, [_]} = Native.leaks_report(handle, 0, 10)
-      assert is_integer(Native.leaks_again(handle, self(), [], :collected))
-    end
-
-    test "hands long lists to the dirty function", %{handle: handle} do
-      list = for n <- 1..10_000, do: {n * 1_000, 100, 1}
-      assert Native.leaks_list(handle, self(), list, 0, 0) == :dirty
-      assert Native.leaks_list_dirty(handle, self(), list, 0, 0) == 10_000
-      assert {{10_000, 1_000_000, _, _, _, _}, [_]} = Native.leaks_report(handle, 1, 1)
-    end
-
-    test "knows no search that is over", %{handle: handle} do
-      assert Native.leaks_reach(0, [], 100) == :gone
-      assert Native.leaks_close(handle) == :ok
-      assert Native.leaks_report(handle, 0, 10) == {{0, 0, 0, 0, 0, 0}, []}
-      refute Native.leaks_looked(handle, self(), true)
     end
   end
 end

@@ -14,56 +14,78 @@ defmodule Foundation.BEAM.Memory.Leaks.Look do
 
   alias Foundation.Native
 
-  # Milliseconds until a process has answered: one that waits does so in a fraction of one. A later
+  # Milliseconds until a process has answered: three times what the longest walk takes. A later
   # answer finds nobody, and what is asked by then finds no search.
-  @patience 100
+  @patience 300
 
-  # Bytes of heap that are walked: some ten milliseconds in which the process does nothing else.
+  # Bytes of heap that are walked: up to a hundred milliseconds in which the process does nothing else.
   @most 64 * 1024 * 1024
+
+  # What a process does that is not to be told where it will be next.
+  @working [:running, :runnable, :garbage_collecting]
 
   # All that may lie on the stack below. The frame of anybody else could hold terms.
   @known [__MODULE__, :gen_server, :gen_statem, :sys, :proc_lib]
 
+  @doc "What is to be known of a process to tell its state."
+  def about,
+    do: [:status, :initial_call, :current_function, :garbage_collection, :message_queue_len]
+
   @doc """
-  How far a process could be looked into, by what it does (`:current_function`) and its settings
-  (`:garbage_collection`): `:whole`, `:partial` or `:none`.
+  Whether a process can be looked into (`:idle`, and how far), may be later (`:busy`), or is not of
+  that kind, or gone (`:elsewhere`).
 
   Of a `:gen_statem` only state and data are in sight, not the events that it has put off. What has a
   limit to its heap could be over it by what looking takes.
   """
-  @spec depth(keyword()) :: :whole | :partial | :none
-  def depth(info) do
-    case {info[:current_function], limit(info[:garbage_collection])} do
-      {{:gen_server, :loop, _arity}, 0} -> :whole
-      {{:gen_statem, :loop_receive, _arity}, 0} -> :partial
-      _elsewhere -> :none
+  @spec state(keyword()) :: {:idle, :whole | :partial} | :busy | :elsewhere
+  def state(info) do
+    depth = depth(info[:current_function])
+
+    cond do
+      not match?({:proc_lib, _function, _arity}, info[:initial_call]) -> :elsewhere
+      limit(info[:garbage_collection]) > 0 -> :elsewhere
+      depth == nil -> if(info[:status] in @working, do: :busy, else: :elsewhere)
+      info[:message_queue_len] > 0 -> :busy
+      true -> {:idle, depth}
     end
   end
 
+  defp depth({:gen_server, :loop, _arity}), do: :whole
+  defp depth({:gen_statem, :loop_receive, _arity}), do: :partial
+  defp depth(_elsewhere), do: nil
+
   defp limit(settings), do: settings[:max_heap_size][:size] || 0
 
-  @doc "Has the search of that number told what the process reaches; whether that was all."
+  @doc """
+  Has the search of that number told what the process reaches: `:all`, not all because there is `:more`
+  than can be seen, or nothing by now, since it was busy (`:later`).
+  """
   @dialyzer {:no_return, into: 2}
-  @spec into(pid(), pos_integer()) :: boolean()
+  @spec into(pid(), pos_integer()) :: :all | :more | :later
   def into(pid, number) do
     :sys.replace_state(pid, fn state -> inside(state, number) end, @patience)
-    false
+    :more
   catch
-    :error, {:callback_failed, _where, {:throw, {__MODULE__, complete?}}} -> complete?
-    _kind, _gone_or_busy -> false
+    :error, {:callback_failed, _where, {:throw, {__MODULE__, outcome}}} -> outcome
+    _kind, _gone_or_busy -> :later
   end
 
   # Runs in the process.
   defp inside(state, number) do
-    throw({__MODULE__, alone?() and reach({state, :erlang.get()}, number, @most)})
+    {:message_queue_len, waiting} = :erlang.process_info(self(), :message_queue_len)
+    throw({__MODULE__, if(waiting > 0, do: :later, else: seen(state, number))})
+  end
+
+  defp seen(state, number) do
+    all? = alone?() and reach({state, :erlang.get()}, number, @most)
+    if all?, do: :all, else: :more
   end
 
   defp alone? do
     {:current_stacktrace, frames} = :erlang.process_info(self(), :current_stacktrace)
     modules = Enum.map(frames, &elem(&1, 0))
-
-    List.last(modules) == :proc_lib and Enum.all?(modules, &(&1 in @known)) and
-      :erlang.process_info(self(), :message_queue_len) == {:message_queue_len, 0}
+    List.last(modules) == :proc_lib and Enum.all?(modules, &(&1 in @known))
   end
 
   # One pass for each level of funs within funs.

@@ -22,7 +22,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   # and the like are off the heap as well.
   @nothing 64 * 1024
 
-  @about [:status, :current_function, :garbage_collection, :message_queue_len, :reductions]
+  @about [:reductions | Look.about()]
 
   # Reductions that being asked takes, with room for others who ask; handling a message takes more.
   @nothing_done 10
@@ -38,7 +38,13 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
     {_totals, found} = report(run)
     about = about(found, run)
     candidates = candidates(found, about, run)
-    looked = look(candidates, Map.new(listed), run)
+
+    listed =
+      for {pid, reductions} when is_integer(reductions) <- listed,
+          into: %{},
+          do: {pid, reductions}
+
+    looks = look(candidates, listed, run)
     if opts.collect, do: collect(run)
     {totals, found} = report(run)
     Native.leaks_close(handle)
@@ -46,7 +52,8 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
     counts = %{
       asked: length(pids),
       skipped: skipped,
-      looked_into: length(looked),
+      looked_into: Enum.count(looks, &(&1 == :all)),
+      not_looked_into: Enum.count(looks, &(&1 in [:more, :later])),
       left_out: max(length(candidates) - opts.max_looks, 0)
     }
 
@@ -134,32 +141,47 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   defp candidates(_found, _about, %{opts: %{look: false}}), do: []
 
   defp candidates(found, about, _run) do
-    for {pid, _looked?, _figures} <- found, Look.depth(about[pid] || []) != :none, do: pid
+    for {pid, _looked?, _figures} <- found, Look.state(about[pid] || []) != :elsewhere, do: pid
   end
 
-  # Those of which all is known then.
+  # Those that are busy are asked once more when all others were.
   defp look(candidates, listed, run) do
-    candidates
-    |> Enum.take(run.opts.max_looks)
-    |> Enum.filter(fn pid -> left(run) != 0 and look_into(pid, listed[pid], run) end)
+    once =
+      for pid <- Enum.take(candidates, run.opts.max_looks), do: {pid, look_into(pid, listed, run)}
+
+    for {pid, outcome} <- once,
+        do: if(outcome == :later, do: look_into(pid, listed, run), else: outcome)
   end
 
   # The candidates were found some time ago: what they do now says whether to ask.
   defp look_into(pid, listed, run) do
-    with {[{^pid, now}], []} <- census([pid], &about/1, run),
-         depth when depth != :none <- Look.depth(now),
-         0 <- now[:message_queue_len] do
-      looked? =
-        Look.into(pid, run.number) and Native.leaks_looked(run.handle, pid, depth == :whole)
-
-      # Being asked alone may bring a collection.
-      idle? = now[:reductions] - listed <= @nothing_done
-      relist(pid, run, if(idle?, do: :looked, else: :worked))
-      looked?
-    else
-      _gone_or_busy -> false
+    case census([pid], &about/1, run) do
+      {[{^pid, now}], []} -> look_into(pid, Look.state(now), done(pid, now, listed), run)
+      {[], []} -> :gone
+      {[], [^pid]} -> :later
     end
   end
+
+  # A list may have arrived too late for its reductions to be known.
+  defp done(pid, now, listed), do: now[:reductions] - Map.get(listed, pid, 0)
+
+  # All is known of one that was seen and then listed again. Being asked alone may bring a collection.
+  defp look_into(pid, {:idle, depth}, done, run) do
+    outcome = Look.into(pid, run.number)
+
+    case relist(pid, run, if(done <= @nothing_done, do: :looked, else: :worked)) do
+      {[{^pid, freed}], []} when is_integer(freed) -> note(outcome, pid, depth, run)
+      _gone_or_busy_or_full -> :later
+    end
+  end
+
+  defp look_into(_pid, :busy, _done, _run), do: :later
+  defp look_into(_pid, :elsewhere, _done, _run), do: :elsewhere
+
+  defp note(:all, pid, depth, run),
+    do: if(Native.leaks_looked(run.handle, pid, depth == :whole), do: :all, else: :later)
+
+  defp note(outcome, _pid, _depth, _run), do: outcome
 
   # The largest first, one at a time.
   defp collect(run) do
@@ -193,6 +215,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
   defp build(totals, found, about, counts, binary_memory, run) do
     {_binaries, held, wasted, doubtful, freed, hidden} = totals
     %{min_bytes: least, limit: limit} = run.opts
+    unseen = counts.skipped + counts.left_out + counts.not_looked_into
     leaks = for figures <- found, do: Leak.new(figures, about[elem(figures, 0)])
     suspected = leaks |> Enum.map(& &1.old_generation_bytes) |> Enum.sum()
     shown = leaks |> Enum.filter(&Leak.worth?(&1, least)) |> Leak.rank() |> Enum.take(limit)
@@ -206,10 +229,11 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
       binary_memory: binary_memory,
       unlisted_bytes: binary_memory && max(binary_memory - held, 0),
       hidden_bytes: hidden,
-      complete?: hidden < least and counts.skipped + counts.left_out == 0 and left(run) != 0,
+      complete?: hidden < least and unseen == 0 and left(run) != 0,
       searched: counts.asked - counts.skipped,
       skipped: counts.skipped,
-      looked_into: counts.looked_into
+      looked_into: counts.looked_into,
+      not_looked_into: counts.not_looked_into
     }
   end
 
