@@ -269,6 +269,8 @@ impl Tally {
     /// count. Gives the bytes that went: binaries that it let go of and that nobody else held, less
     /// those that are new. They were garbage if the holder has done nothing in between but
     /// [`Meanwhile::Looked`] or [`Meanwhile::Collected`].
+    ///
+    /// A binary that has more references by now than were known is held by somebody who got it since.
     pub fn again(
         &mut self,
         key: u64,
@@ -292,15 +294,17 @@ impl Tally {
         let (mut freed, mut known) = (0, 0);
         for position in 0..self.holders[at].held.len() {
             let before = self.holders[at].held[position];
-            let left = match after.binary_search_by_key(&before.id, |held| held.id) {
-                Ok(found) => {
-                    known += after[found].size;
-                    after[found].references.min(before.references)
-                }
-                Err(_) => 0,
-            };
+            let found = after.binary_search_by_key(&before.id, |held| held.id);
+            let now = found.ok().map(|found| after[found]);
+            let left = now.map_or(0, |now| now.references.min(before.references));
             if left < before.references {
                 freed += self.let_go(before.id, at, left);
+            }
+            if let Some(now) = now {
+                known += now.size;
+                if self.holders[at].held[position].count < now.count {
+                    self.raise(now.id, now.count);
+                }
             }
         }
         let new = after.iter().map(|held| held.size).sum::<u64>() - known;
@@ -312,14 +316,25 @@ impl Tally {
         Ok(&mut self.holders[at as usize])
     }
 
+    /// Where all holders of a binary are in the order.
+    fn places(&self, id: u64) -> std::ops::Range<usize> {
+        let first = self.order.partition_point(|place| place.id < id);
+        let places = self.order[first..].iter();
+        first..first + places.take_while(|place| place.id == id).count()
+    }
+
+    /// Has every holder know of that many references to a binary at least.
+    fn raise(&mut self, id: u64, count: u32) {
+        for place in &self.order[self.places(id)] {
+            let held = &mut self.holders[place.holder as usize].held[place.at as usize];
+            held.count = held.count.max(count);
+        }
+    }
+
     /// Lowers a holder's references to a binary, and with them everybody's count of all. The
     /// binary's bytes where that was the last.
     fn let_go(&mut self, id: u64, holder: usize, left: u32) -> u64 {
-        let first = self.order.partition_point(|place| place.id < id);
-        let places = self.order[first..]
-            .iter()
-            .take_while(|place| place.id == id);
-        let places: &[Place] = &self.order[first..first + places.count()];
+        let places = &self.order[self.places(id)];
         let held = |place: &Place| &self.holders[place.holder as usize].held[place.at as usize];
         let Some(own) = places.iter().find(|place| place.holder as usize == holder) else {
             return 0;

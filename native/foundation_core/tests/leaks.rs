@@ -172,6 +172,23 @@ fn collecting_frees_what_the_last_holder_lets_go_of() {
 }
 
 #[test]
+fn what_was_handed_to_somebody_since_is_not_proven_to_be_waste() {
+    let mut tally = Tally::default();
+    let (before, now) = ([(1000, 5000, 1)], [(1000, 5000, 2)]);
+    look(&mut tally, 1, &before, &[]);
+    assert_eq!(summary(&mut tally, 1).unreachable, 5000);
+    assert_eq!(tally.again(1, listing(&now), Meanwhile::Looked), Ok(0));
+    let found = summary(&mut tally, 1);
+    assert_eq!((found.held, found.seen, found.wasted()), (5000, 0, 0));
+
+    // Of two references one was let go of, and somebody else took one.
+    let mut tally = Tally::default();
+    look(&mut tally, 1, &[(1000, 5000, 2), (1000, 5000, 2)], &[]);
+    assert_eq!(tally.again(1, listing(&now), Meanwhile::Worked), Ok(0));
+    assert_eq!(summary(&mut tally, 1).wasted(), 0);
+}
+
+#[test]
 fn what_was_let_go_of_since_counts_no_more_and_what_is_new_does_not() {
     let mut tally = Tally::default();
     look(&mut tally, 1, &[(1000, 5000, 1), (9000, 700, 1)], &[]);
