@@ -8,7 +8,7 @@ mod reader;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use foundation_core::leaks::{Fault, Listing, Look, Meanwhile, Summary, Tally, Visible};
+use foundation_core::leaks::{Fault, Listing, Look, Meanwhile, Ranges, Summary, Tally, Visible};
 use foundation_core::measure::{self, Outcome};
 use parking_lot::Mutex;
 use rustler::sys::*;
@@ -181,13 +181,16 @@ fn leaks_reach<'a>(env: Env<'a>, args: &[Term<'a>]) -> NifResult<Term<'a>> {
     let apart = |term: &ErlNifTerm| unsafe { Term::new(env, *term) };
     let apart: Vec<Term> = reach.apart().iter().map(apart).collect();
     let own = key(env.pid().encode(env))?;
-    let taken = search.lock().reached(own, reach.ranges).is_ok();
+    // What is in order is joined fast: the sorting is not for those who wait for the lock.
+    let ranges = Ranges::from(reach.ranges.into_merged());
+    let taken = search.lock().reached(own, ranges).is_ok();
     let complete = outcome == Outcome::Complete && reach.complete && taken;
     Ok((complete, size.heap_bytes(), apart).encode(env))
 }
 
-/// Says that what a process reaches is known: all of it (`true`), or not (`false`).
-#[rustler::nif(name = "leaks_looked")]
+/// Says that what a process reaches is known: all of it (`true`), or not (`false`). A late look of
+/// another process may hold the lock for long.
+#[rustler::nif(name = "leaks_looked", schedule = "DirtyCpu")]
 fn looked(search: &Search, pid: Term, whole: bool) -> NifResult<bool> {
     let look = if whole { Look::Whole } else { Look::Partial };
     Ok(search.0.lock().looked(key(pid)?, look).is_ok())
