@@ -357,8 +357,14 @@ defmodule Foundation.BEAM.Memory do
   part of a large one keeps all of it; and what a process has dropped stays until it is collected,
   which may be never where it does little or its references have grown old. The search asks each
   process for its list of binaries, and looks inside idle `GenServer` and `:gen_statem` processes (and
-  what is built on them) to see which bytes state and process dictionary lead to. Nothing is changed
-  there, nothing copied out, and nobody is collected unless `collect: true` says so.
+  what is built on them) to see which bytes state and process dictionary lead to. State and dictionary
+  stay as they are, nothing is copied out, and nobody is collected unless `collect: true` says so.
+
+  A look is a message of `:sys` to the process, which makes a `GenServer` enter its loop anew: a timeout
+  that a callback has returned (`{:noreply, state, 5_000}`) and `:hibernate_after` start from the
+  beginning. Where sessions end or processes hibernate by these, a search that is repeated more often
+  than they last keeps them from it. `look: false` sends no messages; it still proves what the garbage
+  collector's figures tell.
 
   Each binary counts once, whoever holds it, and what is wasted of one is shared out in equal parts
   among its holders. Waste is what is proven: a binary that a table, a port or a process that was not

@@ -27,7 +27,8 @@ defmodule Foundation.BEAM.Memory.Leaks do
               doc:
                 "Whether to look inside idle `GenServer` and `:gen_statem` processes. Each does " <>
                   "nothing else meanwhile: about a millisecond for every two megabytes of its heap, " <>
-                  "of which 64 MB are walked at most."
+                  "of which 64 MB are walked at most, and timeouts that its callbacks have returned and " <>
+                  "`:hibernate_after` start anew."
             ],
             max_looks: [
               type: :non_neg_integer,

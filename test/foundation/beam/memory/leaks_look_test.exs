@@ -54,6 +54,14 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
     assert Process.info(self(), :monitors) == {:monitors, []}
   end
 
+  test "without looks, processes are sent nothing" do
+    pid = idle(Keeper.start(fn -> Keeper.part(2 * @mb) end))
+    :erlang.trace(pid, true, [:receive])
+    assert %{looked_into: 0, not_looked_into: 0, searched: 1} = search(pid, look: false)
+    :erlang.trace(pid, false, [:receive])
+    refute_received {:trace, _pid, :receive, _message}
+  end
+
   test "a GenServer that is busy, suspended or hibernating is left alone" do
     make = fn -> Keeper.part(2 * @mb) end
     caller = self()

@@ -1,7 +1,8 @@
 defmodule Foundation.BEAM.Memory.Leaks.Look do
   @moduledoc false
 
-  # Looks inside a process of OTP's without changing it or copying what it has.
+  # Looks inside a process of OTP's without changing its state or copying what it has. It enters its
+  # loop anew by that: timeouts of a `GenServer`'s callbacks and `hibernate_after` start again.
   #
   # A process that is in the loop of a `GenServer` or `:gen_statem` handles system messages, so it
   # can be asked to replace its state. The function that is to do so throws: the state stays what it
