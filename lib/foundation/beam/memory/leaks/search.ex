@@ -33,31 +33,32 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
     run = %{opts: opts, handle: handle, number: number, until: until(opts.timeout)}
     request = ask_binary_memory()
     pids = opts.pids || Process.list()
-    {listed, late} = census(pids, &list(&1, handle), run)
-    skipped = length(late) + Enum.count(listed, &match?({_pid, {:error, _full}}, &1))
-    {_totals, found} = report(run)
+    {listed, skipped} = list_all(pids, run)
+    {_totals, found, first?} = report(run)
     about = about(found, run)
     candidates = candidates(found, about, run)
-
-    listed =
-      for {pid, reductions} when is_integer(reductions) <- listed,
-          into: %{},
-          do: {pid, reductions}
-
     looks = look(candidates, listed, run)
     if opts.collect, do: collect(run)
-    {totals, found} = report(run)
+    {totals, found, last?} = report(run)
     Native.leaks_close(handle)
 
     counts = %{
-      asked: length(pids),
+      searched: length(pids) - skipped,
       skipped: skipped,
       looked_into: Enum.count(looks, &(&1 == :all)),
-      not_looked_into: Enum.count(looks, &(&1 in [:more, :later])),
-      left_out: max(length(candidates) - opts.max_looks, 0)
+      not_looked_into: Enum.count(looks, &(&1 in [:more, :later]))
     }
 
-    build(totals, found, about, counts, binary_memory(request), run)
+    left_out = max(length(candidates) - opts.max_looks, 0)
+    all? = first? and last? and skipped + counts.not_looked_into + left_out == 0
+    totals |> build(found, about, binary_memory(request), all?, run) |> Map.merge(counts)
+  end
+
+  # The reductions of those that gave their lists, and how many did not.
+  defp list_all(pids, run) do
+    {listed, late} = census(pids, &list(&1, run.handle), run)
+    {full, listed} = Enum.split_with(listed, &match?({_pid, {:error, _full}}, &1))
+    {Map.new(listed), length(late) + length(full)}
   end
 
   defp until(:infinity), do: :infinity
@@ -128,7 +129,13 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
     census([pid], probe, run)
   end
 
-  defp report(run), do: Native.leaks_report(run.handle, run.opts.min_bytes, @most)
+  # Nothing, and that this is not all, where there is no memory to put all lists in order.
+  defp report(run) do
+    case Native.leaks_report(run.handle, run.opts.min_bytes, @most) do
+      {:error, _no_room} -> {{0, 0, 0, 0, 0, 0}, [], false}
+      {totals, found} -> {totals, found, true}
+    end
+  end
 
   # What those that hold enough were doing.
   defp about(found, run) do
@@ -185,7 +192,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
 
   # The largest first, one at a time.
   defp collect(run) do
-    {_totals, found} = report(run)
+    {_totals, found, _all?} = report(run)
 
     found
     |> Enum.map(&{Leak.gain(&1), elem(&1, 0)})
@@ -212,10 +219,9 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
     end
   end
 
-  defp build(totals, found, about, counts, binary_memory, run) do
+  defp build(totals, found, about, binary_memory, all?, run) do
     {_binaries, held, wasted, doubtful, freed, hidden} = totals
     %{min_bytes: least, limit: limit} = run.opts
-    unseen = counts.skipped + counts.left_out + counts.not_looked_into
     leaks = for figures <- found, do: Leak.new(figures, about[elem(figures, 0)])
     suspected = leaks |> Enum.map(& &1.old_generation_bytes) |> Enum.sum()
     shown = leaks |> Enum.filter(&Leak.worth?(&1, least)) |> Leak.rank() |> Enum.take(limit)
@@ -229,11 +235,7 @@ defmodule Foundation.BEAM.Memory.Leaks.Search do
       binary_memory: binary_memory,
       unlisted_bytes: binary_memory && max(binary_memory - held, 0),
       hidden_bytes: hidden,
-      complete?: hidden < least and unseen == 0 and left(run) != 0,
-      searched: counts.asked - counts.skipped,
-      skipped: counts.skipped,
-      looked_into: counts.looked_into,
-      not_looked_into: counts.not_looked_into
+      complete?: all? and hidden < least and left(run) != 0
     }
   end
 
