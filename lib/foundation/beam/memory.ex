@@ -363,8 +363,9 @@ defmodule Foundation.BEAM.Memory do
   A look is a message of `:sys` to the process, which makes a `GenServer` enter its loop anew: a timeout
   that a callback has returned (`{:noreply, state, 5_000}`) and `:hibernate_after` start from the
   beginning. Where sessions end or processes hibernate by these, a search that is repeated more often
-  than they last keeps them from it. `look: false` sends no messages; it still proves what the garbage
-  collector's figures tell.
+  than they last keeps them from it. And a process that leaves its loop in the very moment, and waits
+  inside a callback for any message at all, takes that one for its own. `look: false` sends no messages;
+  it still proves what the garbage collector's figures tell.
 
   Each binary counts once, whoever holds it, and what is wasted of one is shared out in equal parts
   among its holders. Waste is what is proven: a binary that a table, a port or a process that was not
