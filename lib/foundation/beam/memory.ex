@@ -394,7 +394,8 @@ defmodule Foundation.BEAM.Memory do
       they were busy twice (another search looks into them, for one), or there is more to see in them
       than is walked. Those of other kinds are not counted.
 
-  Each leak has `:pid`, `:name` (registered, or `nil`), `:initial_call` and
+  Each leak has `:pid`, `:name` (registered, or `nil`), `:initial_call` (before OTP 26.2 that of
+  `:proc_lib` for all processes that it starts) and
 
     * `:kind` - the largest of its parts: `:parts` (`:parts_bytes`: binaries of which it uses a part),
       `:unreachable` (`:unreachable_bytes`: binaries that nothing in it leads to), `:garbage`
