@@ -14,6 +14,16 @@ defmodule Foundation.Isolated do
     end
   end
 
+  defmodule Unending do
+    @moduledoc "An exception that takes for ever to be shown."
+    defexception [:held]
+    def message(_exception), do: Process.sleep(:infinity)
+
+    defimpl Inspect do
+      def inspect(_exception, _opts), do: Process.sleep(:infinity)
+    end
+  end
+
   import ExUnit.Assertions
 
   alias Foundation.BEAM.Memory

@@ -106,6 +106,52 @@ defmodule Foundation.BEAM.Memory.IsolationFailureTest do
       end
     end
 
+    @tag :capture_log
+    test "with a reason that takes for ever to be shown" do
+      reason = %Foundation.Isolated.Unending{held: 1}
+      crash = [{__MODULE__, :run, 0, []}]
+
+      for reason <- [reason, {:held, [reason]}, {reason, crash}] do
+        end_work = fn -> Process.exit(self(), reason) && Process.sleep(:infinity) end
+        assert failed(end_work) == {:exit, reason}
+        assert failed(fn -> exit(reason) end) == {:exit, reason}
+        assert failed(fn -> throw(reason) end) == {:throw, reason}
+
+        linked = fn ->
+          spawn_link(fn -> exit(reason) end)
+          Process.sleep(:infinity)
+        end
+
+        assert failed(linked) == {:exit, reason}
+      end
+
+      # Its own text is asked for in the work alone, where the time limit holds.
+      assert type(isolate(fn -> raise reason end, timeout: 50)) == :timeout
+    end
+
+    @tag :capture_log
+    test "by a crash of a process that it is linked to, in words" do
+      crash = fn fun ->
+        {:error, error} =
+          isolate(fn ->
+            spawn_link(fun)
+            Process.sleep(:infinity)
+          end)
+
+        assert {_reason, [_ | _]} = error.context.reason
+        error.message
+      end
+
+      assert crash.(fn -> raise "inner" end) ==
+               "the work failed: (exit) an exception was raised: ** (RuntimeError) inner"
+
+      assert crash.(fn -> raise KeyError, key: :a, term: %{} end) ==
+               "the work failed: (exit) an exception was raised: ** (KeyError)"
+
+      assert crash.(fn -> :erlang.error({:odd, [1, 2]}) end) ==
+               "the work failed: (exit) an error was raised: {:odd, [1, 2]}"
+    end
+
     test "with a reason that shares its parts without end" do
       for kind <- [:exit, :throw, :error] do
         assert {^kind, _short} = failed(fn -> :erlang.raise(kind, exploding(), []) end)

@@ -4,13 +4,11 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
   # Runs the function, and sends what came of it in one message of a known size: a term that shares its
   # parts would be copied without end, and an exception can hold all that the work was about.
 
-  alias Foundation.BEAM.Memory.Isolation.Guard
+  alias Foundation.BEAM.Memory.Isolation.{Guard, Reason}
   alias Foundation.BEAM.{SharedTerm, Term.Size}
-  alias Foundation.{Error, Options}
+  alias Foundation.Error
 
-  # The most bytes of an exception, or of another reason, that are sent.
-  @reason 65_536
-  # The most characters of its text, and entries of its stacktrace.
+  # The most characters of an exception's text, and entries of its stacktrace.
   @text 500
   @entries 50
 
@@ -63,7 +61,7 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
   # would be written about each of them, in a time that grows with its size.
   defp bounded(kind, reason, stacktrace) do
     cond do
-      not Size.measure(reason, @reason).complete? -> shortened(kind, reason)
+      not Reason.small?(reason) -> shortened(kind, reason)
       kind == :error -> Exception.normalize(:error, reason, stacktrace)
       true -> reason
     end
@@ -71,11 +69,11 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
 
   defp shortened(:error, reason) do
     what = if is_exception(reason), do: inspect(reason.__struct__), else: "error"
-    text = "#{what}, of more than #{@reason} bytes: #{given(reason)}"
-    Error.new(:too_large, text, %{max_size: @reason})
+    text = "#{what}, of more than #{Reason.size()} bytes: #{Reason.text(reason)}"
+    Error.new(:too_large, text, %{max_size: Reason.size()})
   end
 
-  defp shortened(_kind, reason), do: given(reason)
+  defp shortened(_kind, reason), do: Reason.text(reason)
 
   # Without the arguments of calls.
   defp short(stacktrace) do
@@ -85,19 +83,14 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
     end
   end
 
-  # A copy, so that of a long text nothing else stays.
+  # The exception's own functions run under the time limit. A copy, so that of a long text nothing
+  # else stays.
   defp text(:error, exception) do
     :error |> Exception.format_banner(exception) |> String.slice(0, @text) |> :binary.copy()
   catch
     _, _ -> "an error that cannot be shown"
   end
 
-  defp text(kind, reason), do: "(#{kind}) #{given(reason)}"
-
-  # Structs show themselves, and may fail at it.
-  defp given(reason) do
-    Options.given(reason)
-  catch
-    _, _ -> "a term that cannot be shown"
-  end
+  # Also written where no time limit holds: those who wait for the worker.
+  defp text(kind, reason), do: "(#{kind}) #{Reason.text(reason)}"
 end
