@@ -3,12 +3,13 @@ defmodule Foundation.BEAM.Memory.Isolation do
 
   # A function in a process of its own, within limits. Three processes know of each other:
   #
-  #   * the caller starts the worker, monitors it and waits; the time limit is its own, so that nothing
-  #     can delay it
+  #   * the caller starts the other two, and waits; the time limit is its own, so that nothing can
+  #     delay it
   #   * the worker runs the function, and sends what came of it to an alias of the caller: what comes
   #     too late goes nowhere (`Isolation.Worker`)
-  #   * the guard, which the worker starts before all else, kills the worker when the caller is gone,
-  #     or the worker refers to too many bytes of binaries (`Isolation.Guard`)
+  #   * the guard kills the worker when the caller is gone, or the worker refers to too many bytes of
+  #     binaries, and monitors it in the caller's place (`Isolation.Guard`): exit reasons are copied to
+  #     whoever monitors, and may be of any size
 
   alias Foundation.BEAM.Memory.Isolation.{Guard, Worker}
   alias Foundation.BEAM.Term.Size
@@ -64,8 +65,9 @@ defmodule Foundation.BEAM.Memory.Isolation do
             ]
           )
 
-  @enforce_keys [:worker, :monitor, :alias, :deadline, :verdict, :opts]
-  defstruct [:worker, :monitor, :alias, :deadline, :verdict, :opts]
+  # The monitor is of the guard.
+  @enforce_keys [:worker, :monitor, :alias, :deadline, :opts]
+  defstruct [:worker, :monitor, :alias, :deadline, :opts]
 
   @opaque t :: %__MODULE__{}
 
@@ -97,7 +99,7 @@ defmodule Foundation.BEAM.Memory.Isolation do
   def await(%__MODULE__{alias: reply, monitor: monitor} = work) do
     receive do
       {^reply, outcome} -> settle(work, outcome)
-      {:DOWN, ^monitor, :process, _, reason} -> settle(work, ended(work, reason))
+      {:DOWN, ^monitor, :process, _, reason} -> settle(work, {:error, ended(work, reason)})
     after
       left(work.deadline) ->
         Process.exit(work.worker, :kill)
@@ -106,35 +108,41 @@ defmodule Foundation.BEAM.Memory.Isolation do
   end
 
   defp spawned(fun, opts, where) do
-    caller = self()
-    callers = [caller | List.wrap(Process.get(:"$callers"))]
-    verdict = if opts.max_binary_bytes != :infinity, do: :atomics.new(1, signed: false)
-    watch = %{caller: caller, verdict: verdict, max: opts.max_binary_bytes}
+    callers = [self() | List.wrap(Process.get(:"$callers"))]
+    {guard, monitor} = Guard.start(opts.max_binary_bytes)
     reply = :erlang.alias()
 
-    {worker, monitor} = spawn_limited([fun, reply, callers, watch, opts], opts, reply, where)
+    try do
+      spawn_limited([fun, reply, callers, guard, opts], opts, where)
+    catch
+      kind, reason ->
+        Process.exit(guard, :kill)
+        Process.demonitor(monitor, [:flush])
+        :erlang.unalias(reply)
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    else
+      worker ->
+        Guard.guard(guard, worker)
+        deadline = deadline(opts.timeout)
 
-    %__MODULE__{
-      worker: worker,
-      monitor: monitor,
-      alias: reply,
-      deadline: deadline(opts.timeout),
-      verdict: verdict,
-      opts: opts
-    }
+        %__MODULE__{
+          worker: worker,
+          monitor: monitor,
+          alias: reply,
+          deadline: deadline,
+          opts: opts
+        }
+    end
   end
 
-  defp spawn_limited(arguments, opts, reply, where) do
-    :erlang.spawn_opt(Worker, :run, arguments, [:monitor | heap(opts)])
+  defp spawn_limited(arguments, opts, where) do
+    :erlang.spawn_opt(Worker, :run, arguments, heap(opts))
   catch
     :error, :system_limit ->
-      :erlang.unalias(reply)
       :erlang.error(:system_limit)
 
     # What is left for the VM to refuse: a first heap that it would round up past the limit.
     :error, :badarg ->
-      :erlang.unalias(reply)
-
       raise ArgumentError,
             "invalid options in #{where}: expected a :min_heap_size which, rounded up to the VM's " <>
               "next size of a heap, is at most :max_heap_size, got: " <>
@@ -163,16 +171,24 @@ defmodule Foundation.BEAM.Memory.Isolation do
     end
   end
 
-  # The VM says `:killed` of all three: what the guard did it has noted before.
-  defp ended(work, :killed) do
-    case {Guard.verdict(work.verdict), work.opts} do
-      {nil, %{max_heap_size: :infinity}} -> {:error, Error.new(:killed, "the work was killed")}
-      {nil, %{max_heap_size: max}} -> {:error, heap_limit(max)}
-      {bytes, %{max_binary_bytes: max}} -> {:error, binary_limit(bytes, max)}
-    end
+  defp ended(_work, {:isolated, {:failed, error}}), do: error
+
+  defp ended(work, {:isolated, {:binary_limit, bytes}}),
+    do: binary_limit(bytes, work.opts.max_binary_bytes)
+
+  # The VM says no more of its own limit.
+  defp ended(%{opts: %{max_heap_size: max}}, {:isolated, :killed}) when max != :infinity,
+    do: heap_limit(max)
+
+  defp ended(_work, {:isolated, :killed}), do: killed()
+
+  # Somebody killed the guard, and the work is without one.
+  defp ended(work, _reason) do
+    Process.exit(work.worker, :kill)
+    killed()
   end
 
-  defp ended(_work, reason), do: {:error, Worker.failure(:exit, reason, [])}
+  defp killed, do: Error.new(:killed, "the work was killed")
 
   defp heap_limit(max) do
     text = "the work was ended past max_heap_size, #{max} words"

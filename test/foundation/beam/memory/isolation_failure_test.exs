@@ -129,6 +129,21 @@ defmodule Foundation.BEAM.Memory.IsolationFailureTest do
       assert type(isolate(fn -> raise reason end, timeout: 50)) == :timeout
     end
 
+    test "with a large reason from outside, which never comes to the caller" do
+      for make <- [fn -> words(1_000_000) end, fn -> {List.duplicate(?x, 500_000), []} end] do
+        work = fn -> Process.exit(self(), make.()) && Process.sleep(:infinity) end
+
+        Task.async(fn ->
+          {:memory, before} = Process.info(self(), :memory)
+          assert {:exit, text} = failed(work)
+          {:memory, now} = Process.info(self(), :memory)
+          assert is_binary(text) and byte_size(text) < 500
+          assert now - before < 1_000_000
+        end)
+        |> Task.await()
+      end
+    end
+
     @tag :capture_log
     test "by a crash of a process that it is linked to, in words" do
       crash = fn fun ->
@@ -150,6 +165,20 @@ defmodule Foundation.BEAM.Memory.IsolationFailureTest do
 
       assert crash.(fn -> :erlang.error({:odd, [1, 2]}) end) ==
                "the work failed: (exit) an error was raised: {:odd, [1, 2]}"
+    end
+
+    test "whose guard is killed is ended with it" do
+      test = self()
+
+      work = fn ->
+        send(test, {:worker, self()})
+        Process.sleep(:infinity)
+      end
+
+      task = Task.async(fn -> Memory.isolate(work) end)
+      assert_receive {:worker, worker}
+      for pid <- helpers(), pid != worker, do: Process.exit(pid, :kill)
+      assert type(Task.await(task)) == :killed
     end
 
     test "with a reason that shares its parts without end" do

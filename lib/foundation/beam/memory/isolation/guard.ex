@@ -2,7 +2,8 @@ defmodule Foundation.BEAM.Memory.Isolation.Guard do
   @moduledoc false
 
   # Ends the worker when the caller is gone, and when it refers to too many bytes of binaries:
-  # `max_heap_size` does not see what lies outside the heap.
+  # `max_heap_size` does not see what lies outside the heap. Tells the caller how the worker ended, by
+  # its own exit reason.
   #
   # The cheap figure is that of the garbage collector. It has garbage in it, and a binary that came by
   # several messages several times; so past the limit the worker is collected first (its own heap, that
@@ -13,58 +14,97 @@ defmodule Foundation.BEAM.Memory.Isolation.Guard do
   # The VM may let a question wait while the worker is inside a native function. That delays this
   # process, and nobody else.
 
+  alias Foundation.BEAM.Memory.Isolation.Worker
+
   @interval 10
 
-  @type watch :: %{
-          caller: pid(),
-          verdict: :atomics.atomics_ref() | nil,
-          max: pos_integer() | :infinity
-        }
+  @typedoc "How the worker ended. One that came to its end has told the caller before."
+  @type ended :: :killed | {:binary_limit, pos_integer()} | {:failed, Foundation.Error.t()}
 
-  @doc "Starts the guard of the calling process."
-  @spec start(watch()) :: pid()
-  def start(watch) do
-    worker = self()
-    spawn(fn -> init(worker, watch) end)
+  @doc """
+  Starts the guard of a worker that is still to come, see `guard/2`. Its exit reason is
+  `{:isolated, ended}`, or another if somebody killed it.
+  """
+  @spec start(pos_integer() | :infinity) :: {pid(), reference()}
+  def start(max) do
+    # A limit on every heap (`+hmax`) is not meant for it.
+    :erlang.spawn_opt(__MODULE__, :init, [self(), max], [:monitor, max_heap_size: 0])
   end
 
-  @doc "The bytes for which the guard has ended the work, `nil` if it has not."
-  @spec verdict(:atomics.atomics_ref() | nil) :: pos_integer() | nil
-  def verdict(nil), do: nil
+  @doc "Gives the guard its worker, which waits for it in `await/1`."
+  @spec guard(pid(), pid()) :: :ok
+  def guard(guard, worker) do
+    send(guard, {:worker, worker})
+    :ok
+  end
 
-  def verdict(atomics) do
-    case :atomics.get(atomics, 1) do
-      0 -> nil
-      bytes -> bytes
+  @doc "Waits, in the worker, until it is guarded."
+  @spec await(pid()) :: :ok
+  def await(guard) do
+    monitor = Process.monitor(guard)
+
+    receive do
+      ^guard -> Process.demonitor(monitor, [:flush])
+      {:DOWN, ^monitor, :process, _, _} -> exit(:shutdown)
+    end
+
+    :ok
+  end
+
+  @doc false
+  @spec init(pid(), pos_integer() | :infinity) :: no_return()
+  def init(caller, max) do
+    gone = Process.monitor(caller)
+
+    receive do
+      {:worker, worker} -> watch(worker, max)
+      # What the caller has sent came before this.
+      {:DOWN, ^gone, :process, _, _} -> exit(:shutdown)
     end
   end
 
-  defp init(worker, watch) do
+  defp watch(worker, max) do
     Process.monitor(worker)
-    Process.monitor(watch.caller)
-    loop(worker, watch, if(watch.max == :infinity, do: :infinity, else: @interval))
+    # A pid needs no memory: the worker's heap grows as if nothing had come.
+    send(worker, self())
+    loop(worker, max, if(max == :infinity, do: :infinity, else: @interval))
   end
 
-  defp loop(worker, watch, pause) do
+  defp loop(worker, max, pause) do
     receive do
-      {:DOWN, _, :process, ^worker, _} -> :ok
+      {:DOWN, _, :process, ^worker, reason} -> tell(ended(reason))
       {:DOWN, _, :process, _caller, _} -> Process.exit(worker, :kill)
     after
-      pause -> look(worker, watch)
+      pause -> look(worker, max)
     end
   end
 
-  defp look(worker, watch) do
+  defp tell(ended), do: exit({:isolated, ended})
+
+  # One that was gone before it could begin was killed, too.
+  defp ended(reason) when reason in [:killed, :noproc], do: :killed
+  defp ended(reason), do: {:failed, Worker.failure(:exit, reason, [])}
+
+  defp look(worker, max) do
     start = System.monotonic_time(:millisecond)
 
-    with true <- counted(worker) > watch.max,
+    with true <- counted(worker) > max,
          :ok <- collect(worker),
-         bytes when bytes > watch.max <- held(worker) do
-      :atomics.put(watch.verdict, 1, bytes)
-      Process.exit(worker, :kill)
+         bytes when bytes > max <- held(worker) do
+      kill(worker, bytes)
     else
       # At most a tenth of the time is spent on looking.
-      _within -> loop(worker, watch, pause(System.monotonic_time(:millisecond) - start))
+      _within -> loop(worker, max, pause(System.monotonic_time(:millisecond) - start))
+    end
+  end
+
+  # It may have ended by itself just before.
+  defp kill(worker, bytes) do
+    Process.exit(worker, :kill)
+
+    receive do
+      {:DOWN, _, :process, ^worker, :killed} -> tell({:binary_limit, bytes})
+      {:DOWN, _, :process, ^worker, reason} -> tell(ended(reason))
     end
   end
 

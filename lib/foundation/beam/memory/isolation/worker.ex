@@ -12,9 +12,9 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
   @text 500
   @entries 50
 
-  @spec run((() -> term()), reference(), [pid()], Guard.watch(), map()) :: no_return()
-  def run(fun, reply, callers, watch, opts) do
-    Guard.start(watch)
+  @spec run((() -> term()), reference(), [pid()], pid(), map()) :: no_return()
+  def run(fun, reply, callers, guard, opts) do
+    Guard.await(guard)
     Process.put(:"$callers", callers)
     send(reply, {reply, outcome(fun, opts)})
     # Not `:normal`: processes that the function has linked itself to end with it.
