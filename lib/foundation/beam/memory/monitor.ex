@@ -216,7 +216,8 @@ defmodule Foundation.BEAM.Memory.Monitor do
 
   @doc """
   The level of the last reading. Of a monitor that is named by an atom it is read without a message, in
-  under a microsecond: cheap enough to ask before each piece of work. Errors are those of `subscribe/1`.
+  under a microsecond: cheap enough to ask before each piece of work. Errors are those of `subscribe/1`;
+  an atom that names a process which is no monitor is `:noproc` too, and that process is not called.
 
       iex> {:ok, _} = Foundation.BEAM.Memory.Monitor.start_link(name: :doc_monitor)
       iex> Foundation.BEAM.Memory.Monitor.level(:doc_monitor) in [:low, :medium, :high]
@@ -229,11 +230,10 @@ defmodule Foundation.BEAM.Memory.Monitor do
 
   def level(name) when is_atom(name) do
     # A monitor that was killed leaves its last level behind.
-    with pid when is_pid(pid) <- Process.whereis(name),
-         level when level != nil <- Server.published(name) do
-      level
-    else
-      _ -> call(name, :level)
+    case Process.whereis(name) && Server.published(name) do
+      nil -> gone(name)
+      :unread -> call(name, :level)
+      level -> level
     end
   end
 

@@ -238,6 +238,13 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
       assert Monitor.level(monitor) == :high
     end
 
+    test "of a process that is no monitor is an error, and that process goes on" do
+      {:ok, agent} = start_supervised({Agent, fn -> 1 end})
+      Process.register(agent, :no_monitor)
+      assert {:error, %Error{error_type: :noproc}} = Monitor.level(:no_monitor)
+      assert Agent.get(:no_monitor, & &1) == 1
+    end
+
     test "of a monitor that was killed is not the last one's", context do
       use_memory(context.root, 950)
       options = [name: :killed_monitor, root: context.root]

@@ -23,8 +23,11 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
   # A group may be divided further, or a file that could not be opened may be there by now.
   @reopen_ms 60_000
 
-  @doc "The level that the monitor of this name has read last; `nil` where it has not told."
-  @spec published(atom()) :: Pressure.level() | nil
+  @doc """
+  The level that the monitor of this name has read last: `:unread` before its first reading, `nil` where
+  there is no monitor of this name.
+  """
+  @spec published(atom()) :: Pressure.level() | :unread | nil
   def published(name), do: :persistent_term.get({__MODULE__, name}, nil)
 
   @doc "The first of the times `due + n * interval` that is still to come."
@@ -34,7 +37,7 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
   # The level of a monitor before must not pass for that of this one.
   @impl true
   def init(options) do
-    forget(options.name)
+    announce(options.name)
     now = now()
 
     state = %{
@@ -174,6 +177,12 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
   end
 
   defp publish(_name, _level, _state), do: :ok
+
+  # Replaced as levels are, without a scan.
+  defp announce(name) when is_atom(name) and name != nil,
+    do: :persistent_term.put({__MODULE__, name}, :unread)
+
+  defp announce(_name), do: :ok
 
   defp forget(name), do: :persistent_term.erase({__MODULE__, name})
 
