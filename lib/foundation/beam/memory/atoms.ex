@@ -156,7 +156,8 @@ defmodule Foundation.BEAM.Memory.Atoms do
     now = state.table.now.()
 
     if state.warned == nil or now - state.warned >= @warn_again do
-      Logger.warning("Atom table approaching limit: #{count}/#{ceiling}")
+      # Handlers run in the process that logs, and may make atoms themselves.
+      spawn(fn -> Logger.warning("Atom table approaching limit: #{count}/#{ceiling}") end)
       %{state | warned: now}
     else
       state
@@ -196,6 +197,9 @@ defmodule Foundation.BEAM.Memory.Atoms do
   defp call(server, request) do
     GenServer.call(server, request, :infinity)
   catch
+    :exit, {:calling_self, _call} ->
+      raise Error.new(:calling_self, "the process that makes atoms was called from within")
+
     :exit, {_reason, {GenServer, :call, _}} ->
       text =
         "the process that makes atoms is not running: the :foundation application is not started"

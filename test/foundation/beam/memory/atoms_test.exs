@@ -8,6 +8,17 @@ defmodule Foundation.BEAM.Memory.AtomsTest do
   alias Foundation.BEAM.Memory.Atoms
   alias Foundation.Error
 
+  defmodule Handler do
+    def log(%{msg: {:string, text}}, %{config: %{to: to, server: server}}) do
+      if IO.iodata_to_binary(text) =~ "Atom table approaching limit: 0/0" do
+        opts = %{max_atoms: 1000, rate: nil, namespace: :default}
+        send(to, {:handled, Atoms.make(server, "from the handler", opts)})
+      end
+    end
+
+    def log(_event, _config), do: :ok
+  end
+
   # A name that no atom has.
   defp new, do: "foundation_new_#{System.unique_integer([:positive])}"
 
@@ -36,6 +47,31 @@ defmodule Foundation.BEAM.Memory.AtomsTest do
     name = :"#{__MODULE__}.Server"
     start_supervised!({Atoms, table: table, name: name})
     name
+  end
+
+  # What is logged by the function, and by the processes which the server has start while it runs.
+  defp logged(server, fun) do
+    server = Process.whereis(server)
+
+    capture_log(fn ->
+      :erlang.trace(server, true, [:procs])
+      fun.()
+      :erlang.trace(server, false, [:procs])
+      delivered = :erlang.trace_delivered(server)
+      assert_receive {:trace_delivered, ^server, ^delivered}
+      ended(server)
+    end)
+  end
+
+  defp ended(server) do
+    receive do
+      {:trace, ^server, :spawn, pid, _} ->
+        monitor = Process.monitor(pid)
+        assert_receive {:DOWN, ^monitor, :process, ^pid, _}, 5_000
+        ended(server)
+    after
+      0 -> :ok
+    end
   end
 
   describe "safe_atom/2" do
@@ -198,7 +234,7 @@ defmodule Foundation.BEAM.Memory.AtomsTest do
         table = table(limit)
         server = server(table)
         opts = opts(max_atoms: max)
-        log = capture_log(fn -> send(self(), race(table, &Atoms.make(server, &1, opts))) end)
+        log = logged(server, fn -> send(self(), race(table, &Atoms.make(server, &1, opts))) end)
         assert_received {^ceiling, ^ceiling}
         # A thousand refusals, and a clock that stands still.
         assert length(String.split(log, "Atom table approaching limit: #{ceiling}/#{ceiling}")) ==
@@ -230,7 +266,7 @@ defmodule Foundation.BEAM.Memory.AtomsTest do
       table = table(1000)
       server = server(table)
       for n <- 1..949, do: table.make.("before_#{n}")
-      capture_log(fn -> send(self(), race(table, &Atoms.make(server, &1, opts()))) end)
+      logged(server, fn -> send(self(), race(table, &Atoms.make(server, &1, opts()))) end)
       assert_received {1, 950}
     end
 
@@ -285,16 +321,41 @@ defmodule Foundation.BEAM.Memory.AtomsTest do
              }
     end
 
+    @tag :capture_log
+    test "a handler of the log that makes atoms gets them" do
+      server = server(table(1000))
+      config = %{config: %{to: self(), server: server}}
+      :ok = :logger.add_handler(:makes_atoms, __MODULE__.Handler, config)
+      on_exit(fn -> :logger.remove_handler(:makes_atoms) end)
+      assert {:error, _} = Atoms.make(server, "a", opts(max_atoms: 0))
+      assert_receive {:handled, {:ok, "from the handler"}}, 5_000
+    end
+
+    test "the process that makes them says so when it calls itself" do
+      table = table(1000)
+      to = self()
+      name = :"#{__MODULE__}.Server"
+
+      find = fn _name ->
+        send(to, assert_raise(Error, fn -> Atoms.usage(name) end))
+        :none
+      end
+
+      server = server(%{table | find: find})
+      assert Atoms.make(server, "a", opts()) == {:ok, "a"}
+      assert_received %Error{error_type: :calling_self}
+    end
+
     test "the warning comes again after a minute" do
       table = table(1000)
       server = server(table)
       refuse = fn -> Atoms.make(server, "a", opts(max_atoms: 0)) end
       warning = "Atom table approaching limit: 0/0"
-      assert capture_log(refuse) =~ warning
+      assert logged(server, refuse) =~ warning
       :atomics.put(table.clock, 1, 59_999)
-      assert capture_log(refuse) == ""
+      assert logged(server, refuse) == ""
       :atomics.put(table.clock, 1, 60_000)
-      assert capture_log(refuse) =~ warning
+      assert logged(server, refuse) =~ warning
     end
   end
 
