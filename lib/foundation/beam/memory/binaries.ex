@@ -24,11 +24,15 @@ defmodule Foundation.BEAM.Memory.Binaries do
   # The share of the input that a compressed result must stay under.
   @worth 0.9
 
+  # What a frame may bring where nothing is said: its few bytes may stand for any number.
+  @frame 268_435_456
+
   @schema Options.schema!(
             max_size: [
               type: {:integer, 0, 0xFFFF_FFFF_FFFF_FFFF},
-              default: 268_435_456,
-              doc: "The most bytes that the result may have. Nothing larger is ever allocated."
+              doc:
+                "The most bytes that the result may have; nothing larger is ever allocated. Default: " <>
+                  "268435456 for frames, none for binaries that are there as they are."
             ]
           )
 
@@ -74,11 +78,11 @@ defmodule Foundation.BEAM.Memory.Binaries do
 
     case tagged do
       {plain, data} when plain in [:heap_binary, :refc_binary] and is_binary(data) ->
-        within(data, max)
+        within(data, max || :infinity)
 
       {packed, frame}
       when packed in [:compressed_binary, :transmission_ready] and is_binary(frame) ->
-        Compression.decompress(frame, max_size: max)
+        Compression.decompress(frame, max_size: max || @frame)
 
       other ->
         raise ArgumentError,

@@ -175,6 +175,17 @@ defmodule Foundation.BEAM.Memory.BinariesTest do
   end
 
   describe "restore_binary/2" do
+    test "without max_size takes back what was never compressed, of any size" do
+      data = :binary.copy(<<0>>, 268_435_457)
+
+      for tag <- [:heap_binary, :refc_binary],
+          do: assert({:ok, ^data} = Memory.restore_binary({tag, data}))
+
+      packed = Memory.optimize_binary(data, :transmission)
+      assert {:error, %Error{error_type: :too_large}} = Memory.restore_binary(packed)
+      assert {:ok, ^data} = Memory.restore_binary(packed, max_size: 268_435_457)
+    end
+
     test "max_size bounds every tag, on both of its sides" do
       data = text(1000)
 
