@@ -53,7 +53,8 @@ defmodule Foundation.BEAM.Memory.Isolation do
               default: 1_073_741_824,
               doc:
                 "Bytes of heap and binaries that the function's variables, and its result, may " <>
-                  "have, parts met twice counted twice."
+                  "have, parts met twice counted twice; with `result: :binary` also that of its " <>
+                  "external format, as `:erlang.external_size/1` puts it."
             ],
             result: [
               type: {:in, [:copy, :shared_term, :binary]},

@@ -49,6 +49,17 @@ defmodule Foundation.BEAM.Memory.IsolationTest do
       end
     end
 
+    test "in external format may be larger than on the heap, and is refused as well" do
+      atom = String.to_atom(String.duplicate("ł", 255))
+      work = fn -> List.duplicate(atom, 1000) end
+      assert {:ok, [_ | _]} = isolate(work, max_size: 100_000)
+      assert {:error, error} = isolate(work, max_size: 100_000, result: :binary)
+      assert {error.error_type, error.context} == {:too_large, %{max_size: 100_000}}
+      assert error.message =~ "the result in external format is larger than 100000 bytes"
+      assert {:ok, binary} = isolate(work, max_size: 520_000, result: :binary)
+      assert byte_size(binary) in 510_000..520_000
+    end
+
     test "that shares its parts without end is refused" do
       for as <- [:copy, :shared_term, :binary] do
         assert type(isolate(fn -> exploding() end, result: as, max_size: @mib)) == :too_large

@@ -52,9 +52,16 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
   defp pack(result, %{result: as, max_size: max}) do
     cond do
       not Size.measure(result, max).complete? -> {:error, too_large("the result is", max)}
-      as == :binary -> {:ok, :erlang.term_to_binary(result)}
+      as == :binary -> external(result, max)
       true -> {:ok, result}
     end
+  end
+
+  # An atom is a word of the heap, and up to a kilobyte of this format.
+  defp external(result, max) do
+    if :erlang.external_size(result) <= max,
+      do: {:ok, :erlang.term_to_binary(result)},
+      else: {:error, too_large("the result in external format is", max)}
   end
 
   # Errors of the VM are made exceptions from their code alone: with the arguments at hand, a sentence
