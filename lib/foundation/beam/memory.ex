@@ -121,8 +121,10 @@ defmodule Foundation.BEAM.Memory do
   Takes back what `optimize_binary/2` returned.
 
   Returns `{:error, %Foundation.Error{}}` with `:too_large` as its `error_type` for a result above
-  `:max_size`, whatever the tag, and for frames with those of
-  `Foundation.BEAM.Compression.decompress/2`. What is no tagged binary raises `ArgumentError`.
+  `:max_size`, and for frames with those of `Foundation.BEAM.Compression.decompress/2`. A given
+  `:max_size` holds for every tag; the default bounds frames alone, so that without one everything comes
+  back but what more than 268,435,456 bytes were compressed from. What is no tagged binary raises
+  `ArgumentError`.
 
   ## Options
 
@@ -172,7 +174,8 @@ defmodule Foundation.BEAM.Memory do
     * `:rate_limited` - `:rate` new atoms were made in this namespace already
 
   What is no string raises `ArgumentError`; a new atom while `:foundation` is not started raises
-  `Foundation.Error` with `:not_started`. Atoms that others make, by `String.to_atom/1` or by loading
+  `Foundation.Error` with `:not_started`. The warning is logged by a process of its own, so that log
+  handlers may call this function. Atoms that others make, by `String.to_atom/1` or by loading
   code, count towards the limit but are not held to it: the last 5 % of the table are left for them.
 
   ## Options
@@ -513,14 +516,20 @@ defmodule Foundation.BEAM.Memory do
     * `:timeout` - the work took longer than `:timeout`
     * `:work_failed` - it raised, exited or threw, or a process that it was linked to ended; the
       context has `:kind` (`:error`, `:exit` or `:throw`), `:reason` (the exception for `:error`) and
-      `:stacktrace`, without arguments. Of a reason above 64 KiB there is a short text
+      `:stacktrace`, without arguments. Of a reason above 64 KiB there is a short text; the reason
+      itself never comes to the caller. Texts of exit reasons and thrown terms are written without
+      `Inspect` of structs
     * `:killed` - somebody killed it
-    * `:too_large` - the function's variables or the result are larger than `:max_size`
+    * `:too_large` - the function's variables or the result, in the form asked for, are larger than
+      `:max_size`
 
   Nothing is logged, and nothing arrives in the caller's mailbox, late results included. When the
   caller ends, the work is killed. Processes that the function has linked itself to end with it;
   those that it has only spawned do not. A process inside a native function ends after that. In the
   function, `$callers` leads to the caller.
+
+  Limits are those of the one process: what processes that the function starts use is not counted, and
+  a reason or message that it sends others is copied to them by the VM, whatever its size.
 
   `:max_heap_size` is looked at by the VM when it collects garbage, and does not count what lies
   outside the heap: binaries above 64 bytes (`:max_binary_bytes`, for whatever lasts longer than 10 ms),
