@@ -58,17 +58,29 @@ defmodule Foundation.BEAM.Memory.CensusTest do
     pids = idle(20)
     {slow, quick} = Enum.split_with(pids, &(rem(:erlang.phash2(&1), 3) == 0))
     probe = fn pid -> if pid in slow, do: Process.sleep(:infinity), else: :quick end
-    assert {found, ^slow} = Census.map(pids, probe, patience: 20)
-    assert found == Enum.map(quick, &{&1, :quick})
+
+    # A quick one is skipped where the machine gives no time to the worker: with more patience it is not.
+    assert Enum.any?([20, 100, 500, 2_500], fn patience ->
+             {found, skipped} = Census.map(pids, probe, patience: patience)
+             assert slow -- skipped == []
+             assert found == Enum.map(pids -- skipped, &{&1, :quick})
+             assert skipped == Enum.filter(pids, &(&1 in skipped))
+             Enum.map(found, &elem(&1, 0)) == quick and skipped == slow
+           end)
   end
 
   test "at the deadline what was found stays, the rest was skipped" do
     pids = idle(400)
     {_, late} = Enum.split(pids, 300)
     probe = fn pid -> if pid in late, do: Process.sleep(:infinity), else: :quick end
-    {found, skipped} = Census.map(pids, probe, patience: 5_000, deadline: 100)
-    assert Enum.map(found, &elem(&1, 0)) ++ skipped == pids
-    assert length(found) == 256
+
+    # All that was sent before the deadline: where the machine is busy, a later one finds the chunk.
+    assert Enum.any?([100, 500, 2_500, 12_500], fn deadline ->
+             {found, skipped} = Census.map(pids, probe, patience: 60_000, deadline: deadline)
+             assert Enum.map(found, &elem(&1, 0)) ++ skipped == pids
+             assert length(found) in [0, 256]
+             length(found) == 256
+           end)
   end
 
   test "a digest works on the results of a chunk, where the probes ran" do
