@@ -1,7 +1,10 @@
 defmodule Foundation.BEAM.Memory.AnalysisTest do
   use ExUnit.Case, async: false
 
+  import Foundation.Eventually
+
   alias Foundation.BEAM.Memory
+  alias Foundation.BEAM.Memory.Pressure
   alias Foundation.BEAM.SharedTerm
   alias Foundation.Stuck
 
@@ -38,9 +41,13 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
   end
 
   test "the documented figures are the VM's" do
+    before = :erlang.memory(:total)
     analysis = Memory.analyze_memory_usage()
     memory = :erlang.memory()
-    assert_in_delta analysis.total_memory, memory[:total], memory[:total] / 4
+    # What others left is freed at any moment.
+    {least, most} = Enum.min_max([before, memory[:total]])
+    assert analysis.total_memory >= 0.75 * least
+    assert analysis.total_memory <= 1.25 * most
     assert analysis.code_memory == memory[:code] or analysis.code_memory > 1_000_000
     assert analysis.atom_limit == :erlang.system_info(:atom_limit)
     assert analysis.process_limit == :erlang.system_info(:process_limit)
@@ -77,7 +84,10 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
     analysis = Memory.analyze_memory_usage()
     fractions = Enum.map(analysis.limits, & &1.fraction)
     assert fractions == Enum.sort(fractions, :desc)
-    assert analysis.pressure == Memory.pressure()
+    # Of one reading: the next may lie on the other side of a threshold.
+    %{fraction: fraction} = Pressure.tightest(analysis.limits)
+    assert analysis.pressure == Pressure.level(fraction, %{medium: 0.75, high: 0.9})
+    assert eventually?(fn -> Memory.analyze_memory_usage().pressure == Memory.pressure() end)
 
     if analysis.os.container,
       do: assert(analysis.os.container == Enum.find(analysis.limits, &(&1.kind == :container)))
