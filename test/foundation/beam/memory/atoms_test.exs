@@ -4,6 +4,9 @@ defmodule Foundation.BEAM.Memory.AtomsTest do
 
   import ExUnit.CaptureLog
 
+  # Warnings come from a process of their own, some after the call that caused them.
+  @moduletag :capture_log
+
   alias Foundation.BEAM.Memory
   alias Foundation.BEAM.Memory.Atoms
   alias Foundation.Error
