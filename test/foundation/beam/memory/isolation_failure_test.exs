@@ -90,6 +90,8 @@ defmodule Foundation.BEAM.Memory.IsolationFailureTest do
       end
 
       assert {:error, %RuntimeError{}} = failed(fn -> raise :binary.copy("x", 60_000) end)
+      assert {:error, error} = isolate(fn -> exit(large) end)
+      assert error.message == "the work failed: (exit) [1, 2, 3, 4, 5, :...]"
     end
 
     test "with an exception whose own functions fail" do

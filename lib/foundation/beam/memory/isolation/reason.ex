@@ -30,10 +30,6 @@ defmodule Foundation.BEAM.Memory.Isolation.Reason do
   @spec small?(term()) :: boolean()
   def small?(reason), do: Size.measure(reason, @size).complete?
 
-  @doc "The reason, or its text in place of a large one."
-  @spec bounded(term()) :: term()
-  def bounded(reason), do: if(small?(reason), do: reason, else: text(reason))
-
   @doc "A reason in words; that of a process which crashed without its stacktrace."
   @spec text(term()) :: String.t()
   def text({reason, [{module, function, arity, _} | _]})

@@ -25,9 +25,10 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
   @spec failure(:error | :exit | :throw, term(), Exception.stacktrace()) :: Error.t()
   def failure(kind, reason, stacktrace) do
     stacktrace = short(stacktrace)
-    reason = bounded(kind, reason, stacktrace)
-    context = %{kind: kind, reason: reason, stacktrace: stacktrace}
-    Error.new(:work_failed, "the work failed: " <> text(kind, reason), context)
+    bounded = bounded(kind, reason, stacktrace)
+    text = if kind == :error, do: text(bounded), else: "(#{kind}) #{Reason.text(reason)}"
+    context = %{kind: kind, reason: bounded, stacktrace: stacktrace}
+    Error.new(:work_failed, "the work failed: " <> text, context)
   end
 
   @spec too_large(String.t(), pos_integer()) :: Error.t()
@@ -92,12 +93,9 @@ defmodule Foundation.BEAM.Memory.Isolation.Worker do
 
   # The exception's own functions run under the time limit. A copy, so that of a long text nothing
   # else stays.
-  defp text(:error, exception) do
+  defp text(exception) do
     :error |> Exception.format_banner(exception) |> String.slice(0, @text) |> :binary.copy()
   catch
     _, _ -> "an error that cannot be shown"
   end
-
-  # Also written where no time limit holds: those who wait for the worker.
-  defp text(kind, reason), do: "(#{kind}) #{Reason.text(reason)}"
 end
