@@ -1,6 +1,8 @@
 defmodule Foundation.BEAM.Memory.OptimizerTest do
   use ExUnit.Case, async: false
 
+  import Foundation.Eventually
+
   alias Foundation.BEAM
   alias Foundation.BEAM.{Memory, SharedStore, SharedTerm}
   alias Foundation.BEAM.Memory.Optimizer
@@ -66,7 +68,8 @@ defmodule Foundation.BEAM.Memory.OptimizerTest do
     assert {:binary, kept} = Process.info(pid, :binary)
     assert Enum.sum(for({_, size, _} <- kept, do: size)) < 5_000_000
     assert step.freed_bytes >= 5_000_000
-    assert report.before.binary - report.after.binary >= 5_000_000
+    # What one scheduler frees of another's, that one takes out of its books when it gets to it.
+    assert eventually?(fn -> report.before.binary - :erlang.memory(:binary) >= 5_000_000 end)
   end
 
   test ":collect says what it gave back" do
