@@ -14,7 +14,7 @@ defmodule Foundation.BEAM.Memory.Isolation.Guard do
   # The VM may let a question wait while the worker is inside a native function. That delays this
   # process, and nobody else.
 
-  alias Foundation.BEAM.Memory.Isolation.Worker
+  alias Foundation.BEAM.Memory.Isolation.Failure
 
   @interval 10
 
@@ -83,7 +83,7 @@ defmodule Foundation.BEAM.Memory.Isolation.Guard do
 
   # One that was gone before it could begin was killed, too.
   defp ended(reason) when reason in [:killed, :noproc], do: :killed
-  defp ended(reason), do: {:failed, Worker.failure(:exit, reason, [])}
+  defp ended(reason), do: {:failed, Failure.new(:exit, reason, [])}
 
   defp look(worker, max) do
     start = System.monotonic_time(:millisecond)
