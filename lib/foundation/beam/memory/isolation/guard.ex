@@ -28,7 +28,8 @@ defmodule Foundation.BEAM.Memory.Isolation.Guard do
   @spec start(pos_integer() | :infinity) :: {pid(), reference()}
   def start(max) do
     # A limit on every heap (`+hmax`) is not meant for it.
-    :erlang.spawn_opt(__MODULE__, :init, [self(), max], [:monitor, max_heap_size: 0])
+    {_pid, _monitor} =
+      :erlang.spawn_opt(__MODULE__, :init, [self(), max], [:monitor, max_heap_size: 0])
   end
 
   @doc "Gives the guard its worker, which waits for it in `await/1`."
@@ -99,6 +100,7 @@ defmodule Foundation.BEAM.Memory.Isolation.Guard do
   end
 
   # It may have ended by itself just before.
+  @spec kill(pid(), pos_integer()) :: no_return()
   defp kill(worker, bytes) do
     Process.exit(worker, :kill)
 
