@@ -1,6 +1,6 @@
 defmodule Foundation.Stuck do
   @moduledoc """
-  A process that is inside one instruction of the VM for a second or two: it answers no signal.
+  A process that is inside one instruction of the VM for two seconds or more: it answers no signal.
 
   Tests that need it are tagged `:two_schedulers`: it has one for itself.
   """
@@ -8,7 +8,7 @@ defmodule Foundation.Stuck do
   # Each list is two references to the one below, so comparing two of that shape, which share
   # nothing with each other, takes as many steps as 2 to this power, and the terms almost no memory.
   # They never leave the process that made them: a copy would be of that size.
-  @depth 29
+  @depth 30
 
   @doc "Starts it, on the last scheduler, and moves the caller to the first. Ends by itself."
   def start! do

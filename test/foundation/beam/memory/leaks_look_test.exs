@@ -145,8 +145,27 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
     assert %{not_looked_into: 1, complete?: false} = result
   end
 
+  # A server whose stack has more on it than its loop: what that holds nobody sees.
+  defp below_frames_of_others(make) do
+    caller = self()
+
+    pid =
+      :proc_lib.spawn_link(fn ->
+        held = make.()
+        send(caller, :entered)
+
+        try do
+          :gen_server.enter_loop(Keeper, [], :no_state)
+        after
+          send(caller, held)
+        end
+      end)
+
+    receive do: (:entered -> idle(pid))
+  end
+
   test "what is old stays suspected where a look failed" do
-    pid = Keeper.start(fn -> Enum.to_list(1..5_000_000) end)
+    pid = below_frames_of_others(fn -> :nothing end)
     Keeper.pass_through(pid, 2, @mb)
     assert %{leaks: [leak], not_looked_into: 1} = pid |> idle() |> search()
     assert %{kind: :old_generation, certainty: :suspected, wasted_bytes: 2_000_000} = leak
@@ -162,21 +181,7 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
   end
 
   test "where frames of others lie below the loop, nothing is proven" do
-    caller = self()
-
-    pid =
-      :proc_lib.spawn_link(fn ->
-        whole = Keeper.bytes(2 * @mb)
-        send(caller, :entered)
-
-        try do
-          :gen_server.enter_loop(Keeper, [], :no_state)
-        after
-          send(caller, byte_size(whole))
-        end
-      end)
-
-    receive do: (:entered -> idle(pid))
+    pid = below_frames_of_others(fn -> Keeper.bytes(2 * @mb) end)
     assert %{looked_into: 0, not_looked_into: 1, wasted_bytes: 0} = search(pid)
   end
 
