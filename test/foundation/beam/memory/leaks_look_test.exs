@@ -164,11 +164,13 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
     receive do: (:entered -> idle(pid))
   end
 
-  test "what is old stays suspected where a look failed" do
+  test "what is old stays suspected where a look failed, or goes by the collection that it brings" do
     pid = below_frames_of_others(fn -> :nothing end)
     Keeper.pass_through(pid, 2, @mb)
     assert %{leaks: [leak], not_looked_into: 1} = pid |> idle() |> search()
-    assert %{kind: :old_generation, certainty: :suspected, wasted_bytes: 2_000_000} = leak
+    assert leak.wasted_bytes == 2_000_000
+    # On OTP 27 the process finds its own collection due once it has answered.
+    assert {leak.kind, leak.certainty} in [old_generation: :suspected, garbage: :measured]
   end
 
   test "searches that meet in a process find its leak, or say that they could not look" do
