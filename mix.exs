@@ -21,6 +21,7 @@ defmodule Foundation.MixProject do
             Path.wildcard("guides/*.md"),
         # Named in the guides, and documented in their files only.
         skip_code_autolink_to: [
+          "Foundation.BEAM.Memory.Atoms",
           "Foundation.Janitor",
           "Foundation.Native",
           "Foundation.Options",

@@ -114,7 +114,8 @@ defmodule Foundation.BEAM.Memory do
       iex> :binary.referenced_byte_size(part)
       100
   """
-  @spec optimize_binary(iodata(), Binaries.strategy()) :: tagged_binary() | {:error, Error.t()}
+  @spec optimize_binary(iodata(), :automatic | :sharing | :storage | :transmission) ::
+          tagged_binary() | {:error, Error.t()}
   def optimize_binary(data, strategy \\ :automatic), do: Binaries.optimize(data, strategy)
 
   @doc """
@@ -197,7 +198,8 @@ defmodule Foundation.BEAM.Memory do
       iex> Memory.safe_atom("never seen before", rate: {0, 1000})
       {:error, :rate_limited}
   """
-  @spec safe_atom(String.t(), keyword()) :: {:ok, atom()} | {:error, Atoms.reason()}
+  @spec safe_atom(String.t(), keyword()) ::
+          {:ok, atom()} | {:error, :invalid_atom | :atom_table_nearly_full | :rate_limited}
   def safe_atom(string, opts \\ []), do: Atoms.safe_atom(string, opts)
 
   @doc """
