@@ -1,5 +1,6 @@
 defmodule Foundation.BEAM.Memory.OSTest do
-  use ExUnit.Case, async: true
+  # Tests that run beside would move the VM's own use between two looks at it.
+  use ExUnit.Case, async: false
 
   import Foundation.OSFiles
 
