@@ -13,6 +13,8 @@ defmodule Foundation.BEAM.Memory.Census do
   # deadline bounds what all of them cost. `:heap_size`, `:message_queue_len` and
   # `:garbage_collection` of a process that does not run are read without it.
 
+  alias Foundation.BEAM.Memory.Tether
+
   # Small enough that little is done twice or lost at the deadline; a message for each pid would
   # cost more than most probes.
   @chunk 256
@@ -151,26 +153,11 @@ defmodule Foundation.BEAM.Memory.Census do
 
     :erlang.spawn_opt(
       fn ->
-        guard(caller)
+        Tether.to(caller)
         work(pids, run, reply)
       end,
       [:monitor, max_heap_size: 0]
     )
-  end
-
-  # Not a link: it would be seen by a caller that traps exits, and its end be the caller's. Not the
-  # worker itself: it is where it cannot receive.
-  defp guard(caller) do
-    worker = self()
-
-    spawn(fn ->
-      {calling, working} = {Process.monitor(caller), Process.monitor(worker)}
-
-      receive do
-        {:DOWN, ^calling, :process, _pid, _reason} -> Process.exit(worker, :kill)
-        {:DOWN, ^working, :process, _pid, _reason} -> :ok
-      end
-    end)
   end
 
   defp work(pids, run, reply) do

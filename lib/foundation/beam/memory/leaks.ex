@@ -6,6 +6,7 @@ defmodule Foundation.BEAM.Memory.Leaks do
   # with its caller.
 
   alias Foundation.BEAM.Memory.Leaks.Search
+  alias Foundation.BEAM.Memory.Tether
   alias Foundation.Options
 
   @schema Options.schema!(
@@ -89,20 +90,9 @@ defmodule Foundation.BEAM.Memory.Leaks do
   defp raise_again(kind, reason, stacktrace), do: :erlang.raise(kind, reason, stacktrace)
 
   defp work(caller, reference, opts) do
-    worker = self()
-    spawn(fn -> guard(caller, worker) end)
+    Tether.to(caller)
     send(caller, {reference, Search.run(opts)})
   catch
     kind, reason -> send(caller, {reference, {:raised, kind, reason, __STACKTRACE__}})
-  end
-
-  # Not a link: a caller that traps exits would see it.
-  defp guard(caller, worker) do
-    {calling, working} = {Process.monitor(caller), Process.monitor(worker)}
-
-    receive do
-      {:DOWN, ^calling, :process, _pid, _reason} -> Process.exit(worker, :kill)
-      {:DOWN, ^working, :process, _pid, _reason} -> :ok
-    end
   end
 end

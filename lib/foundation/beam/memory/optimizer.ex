@@ -137,11 +137,7 @@ defmodule Foundation.BEAM.Memory.Optimizer do
 
   defp system do
     reading = Analysis.reading()
-
-    level =
-      Pressure.tightest(reading.limits).fraction |> Pressure.level(Pressure.schema().defaults)
-
-    {reading.resident, level}
+    {reading.resident, Analysis.pressure(reading)}
   end
 
   defp held, do: Native.memory_held() |> Enum.map(&elem(&1, 1)) |> Enum.sum()
