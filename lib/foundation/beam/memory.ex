@@ -34,7 +34,8 @@ defmodule Foundation.BEAM.Memory do
           shared_terms: non_neg_integer(),
           shared_stores: non_neg_integer(),
           codecs: non_neg_integer(),
-          leak_searches: non_neg_integer()
+          leak_searches: non_neg_integer(),
+          kernels: non_neg_integer()
         }
 
   @doc """
@@ -51,6 +52,8 @@ defmodule Foundation.BEAM.Memory do
     * `:codecs` - tables of compressions that run now (`Foundation.BEAM.Compression`): 8 or 16 KiB
       each. Their results are binaries of the VM's.
     * `:leak_searches` - what running `binary_leaks/1` have found so far.
+    * `:kernels` - what kernels of `Foundation.BEAM.Schedulers` copy and collect while they run, and
+      their results until these are terms.
     * `:total` - the sum.
 
   The figures are what was asked for. The allocator takes about a tenth more from the system, and

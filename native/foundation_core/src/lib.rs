@@ -5,6 +5,7 @@
 
 pub mod compression;
 pub mod cutoffs;
+pub mod kernels;
 pub mod leaks;
 pub mod measure;
 pub mod memory;

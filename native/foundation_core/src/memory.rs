@@ -16,14 +16,17 @@ pub enum Owner {
     Codecs,
     /// Searches for leaked binaries that are under way.
     LeakSearches,
+    /// What kernels copy, collect and return.
+    Kernels,
 }
 
 /// Every owner, in the order of the books.
-pub const OWNERS: [(Owner, &str); 4] = [
+pub const OWNERS: [(Owner, &str); 5] = [
     (Owner::SharedTerms, "shared_terms"),
     (Owner::SharedStores, "shared_stores"),
     (Owner::Codecs, "codecs"),
     (Owner::LeakSearches, "leak_searches"),
+    (Owner::Kernels, "kernels"),
 ];
 
 /// Threads write to different lines: the books are written at every put of a store.

@@ -1,0 +1,115 @@
+//! The arguments of kernels, by name. A kernel takes those that it knows; what is left is an error.
+use super::Error;
+
+/// A value of an argument.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arg {
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Several numbers.
+    Floats(Vec<f64>),
+    /// A binary.
+    Bytes(Vec<u8>),
+    /// A switch.
+    Bool(bool),
+    /// An atom.
+    Word(String),
+}
+
+/// Arguments.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Args(Vec<(String, Arg)>);
+
+impl Args {
+    /// None.
+    pub fn new() -> Self {
+        Args::default()
+    }
+
+    /// These and one more. Of several of one name the first counts, as in a keyword list.
+    pub fn with(mut self, name: &str, arg: Arg) -> Self {
+        self.push(name, arg);
+        self
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, name: &str, arg: Arg) {
+        if !self.0.iter().any(|(known, _)| known == name) {
+            self.0.push((name.to_owned(), arg));
+        }
+    }
+
+    pub(super) fn take(&mut self, name: &str) -> Option<Arg> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// A whole number from `min` to `max`; `or` where it is not given.
+    pub(super) fn int(
+        &mut self,
+        name: &'static str,
+        or: Option<u64>,
+        (min, max): (u64, u64),
+        expected: &'static str,
+    ) -> Result<u64, Error> {
+        let found = match self.take(name) {
+            None => or,
+            Some(Arg::Int(int)) => u64::try_from(int).ok(),
+            Some(_) => None,
+        };
+        found
+            .filter(|found| (min..=max).contains(found))
+            .ok_or(Error::Argument { name, expected })
+    }
+
+    /// A finite number.
+    pub(super) fn float(&mut self, name: &'static str) -> Result<f64, Error> {
+        let found = match self.take(name) {
+            Some(Arg::Float(float)) => Some(float),
+            Some(Arg::Int(int)) => Some(int as f64),
+            _ => None,
+        };
+        found
+            .filter(|found| found.is_finite())
+            .ok_or(Error::Argument {
+                name,
+                expected: "a finite number",
+            })
+    }
+
+    /// A switch, off where it is not given.
+    pub(super) fn bool(&mut self, name: &'static str) -> Result<bool, Error> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Arg::Bool(bool)) => Ok(bool),
+            Some(_) => Err(Error::Argument {
+                name,
+                expected: "true or false",
+            }),
+        }
+    }
+
+    /// One of two words; the first where it is not given. True for the second.
+    pub(super) fn either(
+        &mut self,
+        name: &'static str,
+        words: [&str; 2],
+        expected: &'static str,
+    ) -> Result<bool, Error> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Arg::Word(word)) if word == words[0] => Ok(false),
+            Some(Arg::Word(word)) if word == words[1] => Ok(true),
+            Some(_) => Err(Error::Argument { name, expected }),
+        }
+    }
+
+    pub(super) fn finish(mut self, kernel: &'static str) -> Result<(), Error> {
+        match self.0.pop() {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::UnknownArgument { kernel, name }),
+        }
+    }
+}

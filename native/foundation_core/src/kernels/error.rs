@@ -1,0 +1,110 @@
+//! What can be wrong with what a kernel is given.
+use std::ops::Range;
+
+/// What can be wrong.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// No result is defined for so few.
+    #[error("{kernel} takes at least {needed} numbers, {given} given")]
+    Empty {
+        /// The kernel.
+        kernel: &'static str,
+        /// How many it takes.
+        needed: u64,
+        /// How many there are.
+        given: u64,
+    },
+    /// The length is no multiple of an element's.
+    #[error("{bytes} bytes are no whole number of {kind} elements of {size} bytes")]
+    Unaligned {
+        /// Bytes given.
+        bytes: usize,
+        /// What they should hold.
+        kind: &'static str,
+        /// Bytes of one element.
+        size: usize,
+    },
+    /// More distinct words than allowed.
+    #[error("the text has more than {max} distinct words")]
+    TooManyWords {
+        /// The limit.
+        max: u64,
+    },
+    /// There is no kernel of the name.
+    #[error("there is no kernel {0:?}, only {list}", list = names())]
+    UnknownKernel(String),
+    /// The kernel does not know the argument.
+    #[error("the kernel {kernel} has no option {name:?}")]
+    UnknownArgument {
+        /// The kernel.
+        kernel: &'static str,
+        /// The argument.
+        name: String,
+    },
+    /// An argument is missing or not what it should be.
+    #[error("the option {name} must be {expected}")]
+    Argument {
+        /// The argument.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The kernel does not work on such input.
+    #[error("the kernel {kernel} takes {takes}")]
+    Input {
+        /// The kernel.
+        kernel: &'static str,
+        /// What it takes.
+        takes: &'static str,
+    },
+    /// The range is not one of the input, or the kernel takes nothing but all of it.
+    #[error("the kernel {kernel} cannot work on {range:?} of {len}")]
+    Range {
+        /// The kernel.
+        kernel: &'static str,
+        /// The range given.
+        range: Range<usize>,
+        /// The length of the input.
+        len: usize,
+    },
+    /// Kernels of different kinds, or ranges that do not meet, were joined; or a step got another
+    /// kind of input than the kernel was made for.
+    #[error("the kernels or their inputs do not belong together")]
+    Mismatch,
+    /// The result was asked for before all was done.
+    #[error("the kernel is not done")]
+    Unfinished,
+    /// An item of many could not be compressed.
+    #[error("{0}")]
+    Compression(#[from] crate::compression::Error),
+    /// The allocator refused.
+    #[error("there is no memory for {bytes} bytes")]
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: u64,
+    },
+}
+
+fn names() -> String {
+    super::KERNELS.map(|entry| entry.name).join(", ")
+}
+
+impl Error {
+    /// The name of the kind of fault.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Error::Empty { .. } => "empty",
+            Error::Unaligned { .. } => "unaligned",
+            Error::TooManyWords { .. } => "too_many_words",
+            Error::UnknownKernel(_) => "unknown_kernel",
+            Error::UnknownArgument { .. } => "unknown_option",
+            Error::Argument { .. } => "invalid_option",
+            Error::Input { .. } => "invalid_input",
+            Error::Range { .. } => "invalid_range",
+            Error::Mismatch => "mismatch",
+            Error::Unfinished => "unfinished",
+            Error::Compression(error) => error.reason(),
+            Error::OutOfMemory { .. } => "out_of_memory",
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Work on numbers, bytes and many binaries, in slices.
+//!
+//! A [`Kernel`] has a range of its input to work on. [`Kernel::step`] goes on until the range is done
+//! or its caller says that this slice is over, and never keeps a reference: the caller passes the
+//! same input again at each step. To share an input out over threads, [`split`] it, make a kernel
+//! for each range, step each until it is done, [`Kernel::join`] the later ones to the first in their
+//! order, and step that again: what takes long after a join (merging sorted parts) is done there.
+//!
+//! Packed input is read where it lies, in the machine's byte order and at any alignment.
+
+mod args;
+mod buffer;
+mod cursor;
+mod error;
+mod input;
+mod number;
+mod sum;
+mod value;
+
+use std::any::Any;
+use std::ops::Range;
+
+pub use args::{Arg, Args};
+pub use buffer::Buffer;
+pub use error::Error;
+pub use input::{Input, Numbers, Takes};
+pub use number::Kind;
+pub use value::{Histogram, Packed, Value};
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The slice is over, the work is not.
+    More,
+    /// Nothing is left to do, until another kernel is joined.
+    Done,
+}
+
+/// Work on a range of an input.
+pub trait Kernel: Any + Send {
+    /// Goes on. `more` is asked after every 50 to 100 microseconds of work whether the slice may go
+    /// on; each step does some work before it asks for the first time, so that steps of any length
+    /// come to an end. The input has to be the one that the kernel was made for: another one is an
+    /// error or a wrong result, never a panic.
+    fn step(&mut self, input: &Input, more: &mut dyn FnMut() -> bool) -> Result<Step, Error>;
+
+    /// Takes over what `next` found in the range that begins where this one's ends. Both are done.
+    /// Afterwards this one has to be stepped until it is done again.
+    fn join(&mut self, next: Box<dyn Kernel>) -> Result<(), Error>;
+
+    /// The result, once all is done.
+    fn finish(self: Box<Self>) -> Result<Value, Error>;
+
+    /// Units of work done, and all of them: elements, bytes or binaries, of which a kernel that
+    /// passes over its input more than once has as many more.
+    fn progress(&self) -> (u64, u64);
+}
+
+type Made = Result<Box<dyn Kernel>, Error>;
+
+/// A kernel as the table has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it works on.
+    pub takes: Takes,
+    /// Whether an input can be shared out.
+    pub splits: bool,
+    /// Bytes of input that take 10 microseconds, one per cent of the VM's time slice: below what is
+    /// measured, so that the VM is not told of less time than it takes.
+    pub per_percent: usize,
+    new: fn(&Input, Range<usize>, &mut Args) -> Made,
+}
+
+const SPLITS: bool = true;
+const WHOLE: bool = false;
+
+/// Every kernel.
+#[rustfmt::skip]
+pub const KERNELS: [Entry; 1] = [
+    entry("sum", Takes::Numbers, SPLITS, 60_000, sum::new),
+];
+
+const fn entry(
+    name: &'static str,
+    takes: Takes,
+    splits: bool,
+    per_percent: usize,
+    new: fn(&Input, Range<usize>, &mut Args) -> Made,
+) -> Entry {
+    Entry {
+        name,
+        takes,
+        splits,
+        per_percent,
+        new,
+    }
+}
+
+/// The kernel of a name.
+pub fn find(name: &str) -> Result<&'static Entry, Error> {
+    KERNELS
+        .iter()
+        .find(|entry| entry.name == name)
+        .ok_or_else(|| Error::UnknownKernel(name.chars().take(64).collect()))
+}
+
+impl Entry {
+    /// A kernel for a range of the input (`0..input.len()` for all of it), with its arguments.
+    pub fn create(&self, input: &Input, range: Range<usize>, mut args: Args) -> Made {
+        if !self.takes.accepts(input) {
+            return Err(Error::Input {
+                kernel: self.name,
+                takes: self.takes.name(),
+            });
+        }
+        let all = 0..input.len();
+        if range.start > range.end || range.end > all.end || (!self.splits && range != all) {
+            return Err(Error::Range {
+                kernel: self.name,
+                range,
+                len: all.end,
+            });
+        }
+        let kernel = (self.new)(input, range, &mut args)?;
+        args.finish(self.name)?;
+        Ok(kernel)
+    }
+}
+
+/// Shares an input out: up to `parts` ranges of about the same size, at least one.
+pub fn split(input: &Input, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    let len = input.len();
+    let size = len.div_ceil(parts.max(1)).max(1);
+    let count = len.div_ceil(size).max(1);
+    (0..count).map(move |part| part * size..len.min((part + 1) * size))
+}
+
+/// The other kernel as one of the same kind, as which alone it can be joined.
+fn same<K: Kernel>(other: Box<dyn Kernel>) -> Result<Box<K>, Error> {
+    let other: Box<dyn Any> = other;
+    other.downcast().map_err(|_| Error::Mismatch)
+}

@@ -1,0 +1,46 @@
+//! What kernels find.
+use super::Buffer;
+use super::number::Kind;
+
+/// A result.
+#[derive(Debug)]
+pub enum Value {
+    /// A whole number.
+    Int(i128),
+    /// A hash.
+    Unsigned(u128),
+    /// A number, which may be infinite or none.
+    Float(f64),
+    /// Several, in the order they were asked for.
+    Floats(Vec<f64>),
+    /// Hashes, in the order of the input.
+    Hashes(Buffer<u128>),
+    /// Packed numbers.
+    Packed(Packed),
+    /// How often values fell where.
+    Histogram(Histogram),
+    /// Binaries, in the order of the input.
+    Binaries(Vec<Buffer<u8>>),
+}
+
+/// Packed numbers, in the books while they live.
+#[derive(Debug)]
+pub struct Packed {
+    /// What they are.
+    pub kind: Kind,
+    /// The numbers, one behind the other.
+    pub bytes: Buffer<u8>,
+}
+
+/// How often values fell into bins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    /// Of each bin.
+    pub counts: Vec<u64>,
+    /// Below the first edge.
+    pub below: u64,
+    /// Above the last.
+    pub above: u64,
+    /// No numbers.
+    pub nan: u64,
+}

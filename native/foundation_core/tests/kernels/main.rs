@@ -1,0 +1,6 @@
+//! Every kernel against a plain model: in slices of any length, over ranges that are joined, at any
+//! alignment.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod numbers;
+mod run;
