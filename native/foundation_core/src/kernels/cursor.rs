@@ -82,6 +82,19 @@ impl Cursor {
         }
     }
 
+    /// How many there were, all done, where they are enough.
+    pub fn take_at_least(&self, kernel: &'static str, needed: u64) -> Result<u64, Error> {
+        self.done()?;
+        if self.len() >= needed {
+            return Ok(self.len());
+        }
+        Err(Error::Empty {
+            kernel,
+            needed,
+            given: self.len(),
+        })
+    }
+
     /// Takes in the range that begins where this one ends. Both are done.
     pub fn join(&mut self, next: &Cursor) -> Result<(), Error> {
         if next.start != self.end || !self.is_done() || !next.is_done() {

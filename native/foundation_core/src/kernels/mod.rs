@@ -12,10 +12,14 @@ mod args;
 mod buffer;
 mod cursor;
 mod error;
+mod extremes;
+mod histogram;
 mod input;
+mod mean;
 mod number;
 mod sum;
 mod value;
+mod variance;
 
 use std::any::Any;
 use std::ops::Range;
@@ -78,8 +82,13 @@ const WHOLE: bool = false;
 
 /// Every kernel.
 #[rustfmt::skip]
-pub const KERNELS: [Entry; 1] = [
+pub const KERNELS: [Entry; 6] = [
     entry("sum", Takes::Numbers, SPLITS, 60_000, sum::new),
+    entry("mean", Takes::Numbers, SPLITS, 60_000, mean::new),
+    entry("variance", Takes::Numbers, SPLITS, 40_000, variance::new),
+    entry("min", Takes::Numbers, SPLITS, 20_000, extremes::min),
+    entry("max", Takes::Numbers, SPLITS, 20_000, extremes::max),
+    entry("histogram", Takes::Numbers, SPLITS, 5_000, histogram::new),
 ];
 
 const fn entry(

@@ -2,5 +2,6 @@
 //! alignment.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod histogram;
 mod numbers;
 mod run;

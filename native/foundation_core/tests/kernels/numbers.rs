@@ -1,5 +1,6 @@
 //! Sums and what comes of them.
-use foundation_core::kernels::{Args, Value};
+use foundation_core::kernels::{Arg, Args, Error, Value};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::run::{Cuts, Number, Packed, cuts, packed};
@@ -61,6 +62,119 @@ proptest! {
             }
             other => prop_assert!(false, "{other:?}"),
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn means_are_sums_by_counts(packed in packed(), cuts in cuts()) {
+        let numbers = packed.numbers();
+        prop_assume!(!overflows(&numbers));
+        let found = packed.run("mean", Args::new(), &cuts);
+        if numbers.is_empty() {
+            let error = Error::Empty { kernel: "mean", needed: 1, given: 0 };
+            prop_assert_eq!(found.unwrap_err(), error);
+        } else {
+            let (sum, magnitude) = sum_of(numbers.iter().map(|number| number.float()));
+            let count = numbers.len() as f64;
+            prop_assert!(near(float(found), sum / count, 42.0 * UNIT * magnitude / count));
+        }
+    }
+
+    #[test]
+    fn variances_are_mean_squares(packed in packed(), cuts in cuts(), sample: bool) {
+        let floats: Vec<f64> = packed.numbers().iter().map(|number| number.float()).collect();
+        prop_assume!(floats.iter().all(|float| !float.is_finite() || float.abs() < 1e150));
+        let found = packed.run("variance", sampled(sample), &cuts);
+        if floats.len() <= usize::from(sample) {
+            prop_assert_eq!(found.unwrap_err().reason(), "empty");
+        } else {
+            let wanted = variance_of(&floats, sample);
+            prop_assert!(near(float(found), wanted, 1e-12 * wanted), "not {wanted}");
+        }
+    }
+
+    #[test]
+    fn small_variances_of_large_numbers_are_kept(
+        small in vec(-1.0..1.0f64, 2..3000), offset in -1e9..1e9f64, cuts in cuts(),
+    ) {
+        let large: Vec<f64> = small.iter().map(|float| float + offset).collect();
+        let wanted = variance_of(&large, false);
+        let found = float(Packed::f64s(&large).run("variance", Args::new(), &cuts));
+        prop_assert!(near(found, wanted, 1e-12 * wanted), "{found}, not {wanted}");
+    }
+
+    #[test]
+    fn extremes_are_in_total_order_but_nan_wins(packed in packed(), cuts in cuts()) {
+        let numbers = packed.numbers();
+        let min = packed.run("min", Args::new(), &cuts);
+        let max = packed.run("max", Args::new(), &cuts);
+        if numbers.is_empty() {
+            prop_assert_eq!(min.unwrap_err().reason(), "empty");
+            prop_assert_eq!(max.unwrap_err().to_string(), "max takes at least 1 numbers, 0 given");
+        } else if numbers.iter().any(|number| number.float().is_nan()) {
+            prop_assert!(float(min).is_nan() && float(max).is_nan());
+        } else {
+            let order = |one: &&Number, two: &&Number| one.order(two);
+            prop_assert!(is(min, numbers.iter().min_by(order).unwrap()));
+            prop_assert!(is(max, numbers.iter().max_by(order).unwrap()));
+        }
+    }
+}
+
+fn sampled(sample: bool) -> Args {
+    Args::new().with("sample", Arg::Bool(sample))
+}
+
+fn float(found: Result<Value, Error>) -> f64 {
+    match found {
+        Ok(Value::Float(float)) => float,
+        other => panic!("no float: {other:?}"),
+    }
+}
+
+/// The same to the last bit.
+fn is(found: Result<Value, Error>, wanted: &Number) -> bool {
+    match (found.unwrap(), wanted) {
+        (Value::Int(found), Number::Int(wanted)) => found == *wanted,
+        (Value::Float(found), Number::Float(wanted)) => found.to_bits() == wanted.to_bits(),
+        _ => false,
+    }
+}
+
+/// In two passes, with what their sums lose.
+fn variance_of(floats: &[f64], sample: bool) -> f64 {
+    let count = floats.len() as f64;
+    let mean = sum_of(floats.iter().map(|float| float - floats[0])).0 / count;
+    let distances = floats.iter().map(|float| float - floats[0] - mean);
+    let (off, _) = sum_of(distances.clone());
+    let (squares, _) = sum_of(distances.map(|distance| distance * distance));
+    (squares - off * off / count) / (count - f64::from(u8::from(sample)))
+}
+
+#[test]
+fn variances_of_one_and_of_what_is_infinite() {
+    let variance = |floats: &[f64], sample| {
+        Packed::f64s(floats).run("variance", sampled(sample), &Cuts::none())
+    };
+    assert_eq!(float(variance(&[7.5], false)), 0.0);
+    assert_eq!(float(variance(&[1.0, 2.0], true)), 0.5);
+    assert!(float(variance(&[f64::INFINITY, 1.0], false)).is_nan());
+    let error = variance(&[7.5], true).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "variance takes at least 2 numbers, 1 given"
+    );
+}
+
+#[test]
+fn zeros_have_an_order() {
+    let zeros = Packed::f64s(&[0.0, -0.0, 0.0]);
+    for (name, wanted) in [("min", -0.0), ("max", 0.0)] {
+        let found = zeros.run(name, Args::new(), &Cuts::short());
+        assert!(is(found, &Number::Float(wanted)));
     }
 }
 

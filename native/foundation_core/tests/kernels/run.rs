@@ -1,4 +1,6 @@
 //! Inputs, and a driver that steps kernels as its caller does.
+use std::cmp::Ordering;
+
 use foundation_core::kernels::{Args, Error, Input, Kind, Numbers, Step, Value, find};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -83,6 +85,15 @@ impl Number {
         match self {
             Number::Int(int) => int as f64,
             Number::Float(float) => float,
+        }
+    }
+
+    /// The order of integers, and the total order of floats.
+    pub fn order(&self, other: &Number) -> Ordering {
+        match (self, other) {
+            (Number::Int(one), Number::Int(two)) => one.cmp(two),
+            (Number::Float(one), Number::Float(two)) => one.total_cmp(two),
+            _ => panic!("integers among floats"),
         }
     }
 }
