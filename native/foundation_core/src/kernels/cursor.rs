@@ -48,6 +48,11 @@ impl Cursor {
         self.at
     }
 
+    /// Begins again.
+    pub fn restart(&mut self) {
+        self.at = self.start;
+    }
+
     /// Goes on by so many.
     pub fn advance(&mut self, by: usize) {
         self.at = self.end.min(self.at + by);

@@ -17,7 +17,11 @@ mod histogram;
 mod input;
 mod mean;
 mod number;
+mod quantiles;
+mod runs;
+mod sort;
 mod sum;
+mod top_k;
 mod value;
 mod variance;
 
@@ -82,13 +86,16 @@ const WHOLE: bool = false;
 
 /// Every kernel.
 #[rustfmt::skip]
-pub const KERNELS: [Entry; 6] = [
+pub const KERNELS: [Entry; 9] = [
     entry("sum", Takes::Numbers, SPLITS, 60_000, sum::new),
     entry("mean", Takes::Numbers, SPLITS, 60_000, mean::new),
     entry("variance", Takes::Numbers, SPLITS, 40_000, variance::new),
     entry("min", Takes::Numbers, SPLITS, 20_000, extremes::min),
     entry("max", Takes::Numbers, SPLITS, 20_000, extremes::max),
+    entry("quantiles", Takes::Numbers, WHOLE, 5_000, quantiles::new),
     entry("histogram", Takes::Numbers, SPLITS, 5_000, histogram::new),
+    entry("sort", Takes::Numbers, SPLITS, 1_000, sort::new),
+    entry("top_k", Takes::Numbers, SPLITS, 5_000, top_k::new),
 ];
 
 const fn entry(

@@ -82,9 +82,8 @@ pub trait Number: Copy + Send + 'static {
 /// What numbers are ordered by.
 pub trait Key: Copy + Ord + Default + Send + 'static {
     const MAX: Self;
-    const BITS: u32;
+    /// The key whose order is the other way round.
     fn flip(self) -> Self;
-    /// So many of the highest bits that a number of `bits` bits has after the lowest `shift`.
     fn wide(self) -> u64;
 }
 
@@ -92,7 +91,6 @@ macro_rules! keys {
     ($($key:ty),*) => {$(
         impl Key for $key {
             const MAX: $key = <$key>::MAX;
-            const BITS: u32 = <$key>::BITS;
             fn flip(self) -> $key {
                 !self
             }

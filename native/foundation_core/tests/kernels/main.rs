@@ -4,4 +4,6 @@
 
 mod histogram;
 mod numbers;
+mod order;
+mod quantiles;
 mod run;
