@@ -5,7 +5,7 @@ use super::Error;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arg {
     /// A whole number.
-    Int(i64),
+    Int(i128),
     /// A number.
     Float(f64),
     /// Several numbers.

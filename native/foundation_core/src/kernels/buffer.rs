@@ -30,18 +30,6 @@ impl<T> Buffer<T> {
         }
     }
 
-    /// Adds one, with more room where that is needed: twice what there was, but `most` at most.
-    pub(super) fn push(&mut self, item: T, most: usize) -> Result<(), Error> {
-        if self.items.len() == self.items.capacity() {
-            let room = self.items.len().saturating_mul(2).clamp(16, most.max(16));
-            let mut grown = Buffer::with_room(room.max(self.items.len() + 1))?;
-            grown.items.append(&mut self.items);
-            *self = grown;
-        }
-        self.items.push(item);
-        Ok(())
-    }
-
     /// So many of one value.
     pub(super) fn filled(item: T, count: usize) -> Result<Self, Error>
     where
@@ -50,6 +38,22 @@ impl<T> Buffer<T> {
         let mut buffer = Buffer::with_room(count)?;
         buffer.items.resize(count, item);
         Ok(buffer)
+    }
+
+    /// The same without room that is not used, where that is little or copying is cheap: of large
+    /// ones, room that was never touched is not held by the system either.
+    pub(super) fn trimmed(self) -> Result<Self, Error>
+    where
+        T: Clone,
+    {
+        const LARGE: u64 = 1 << 20;
+        let used = size_of_val(&self.items[..]) as u64;
+        if used > LARGE || used + used / 8 >= self.room() {
+            return Ok(self);
+        }
+        let mut trimmed = Buffer::with_room(self.items.len())?;
+        trimmed.items.extend_from_slice(&self.items);
+        Ok(trimmed)
     }
 
     /// The items, which leave the books.

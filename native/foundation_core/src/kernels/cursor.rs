@@ -73,6 +73,18 @@ impl Cursor {
         ((self.at - self.start) as u64, self.len())
     }
 
+    /// Goes on to there.
+    pub fn advance_to(&mut self, at: usize) {
+        self.at = self.end.min(self.at.max(at));
+    }
+
+    /// Takes in the range of another as work to do, from `at` on.
+    pub fn extend(&mut self, next: &Cursor, at: usize) -> Result<(), Error> {
+        self.join(next)?;
+        self.at = at.min(self.end);
+        Ok(())
+    }
+
     /// Whether nothing is left.
     pub fn is_done(&self) -> bool {
         self.at == self.end
@@ -100,11 +112,18 @@ impl Cursor {
         })
     }
 
+    /// Whether the other range begins where this one ends, and both are done.
+    pub fn meets(&self, next: &Cursor) -> Result<(), Error> {
+        if next.start == self.end && self.is_done() && next.is_done() {
+            Ok(())
+        } else {
+            Err(Error::Mismatch)
+        }
+    }
+
     /// Takes in the range that begins where this one ends. Both are done.
     pub fn join(&mut self, next: &Cursor) -> Result<(), Error> {
-        if next.start != self.end || !self.is_done() || !next.is_done() {
-            return Err(Error::Mismatch);
-        }
+        self.meets(next)?;
         self.end = next.end;
         self.at = next.end;
         Ok(())

@@ -10,6 +10,7 @@
 
 mod args;
 mod buffer;
+mod count;
 mod cursor;
 mod error;
 mod extremes;
@@ -21,9 +22,13 @@ mod quantiles;
 mod runs;
 mod sort;
 mod sum;
+mod tally;
 mod top_k;
 mod value;
 mod variance;
+mod whitespace;
+mod words;
+mod xxh3;
 
 use std::any::Any;
 use std::ops::Range;
@@ -33,6 +38,7 @@ pub use buffer::Buffer;
 pub use error::Error;
 pub use input::{Input, Numbers, Takes};
 pub use number::Kind;
+pub use tally::{Word, Words};
 pub use value::{Histogram, Packed, Value};
 
 /// How a step ended.
@@ -73,35 +79,49 @@ pub struct Entry {
     pub name: &'static str,
     /// What it works on.
     pub takes: Takes,
-    /// Whether an input can be shared out.
-    pub splits: bool,
+    /// Which inputs can be shared out.
+    pub splits: Splits,
     /// Bytes of input that take 10 microseconds, one per cent of the VM's time slice: below what is
     /// measured, so that the VM is not told of less time than it takes.
     pub per_percent: usize,
     new: fn(&Input, Range<usize>, &mut Args) -> Made,
 }
 
-const SPLITS: bool = true;
-const WHOLE: bool = false;
+/// Which inputs of a kernel can be shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Splits {
+    /// All.
+    Always,
+    /// Many binaries, but not one.
+    Many,
+    /// None.
+    Never,
+}
+
+use Splits::{Always, Many, Never};
 
 /// Every kernel.
 #[rustfmt::skip]
-pub const KERNELS: [Entry; 9] = [
-    entry("sum", Takes::Numbers, SPLITS, 60_000, sum::new),
-    entry("mean", Takes::Numbers, SPLITS, 60_000, mean::new),
-    entry("variance", Takes::Numbers, SPLITS, 40_000, variance::new),
-    entry("min", Takes::Numbers, SPLITS, 20_000, extremes::min),
-    entry("max", Takes::Numbers, SPLITS, 20_000, extremes::max),
-    entry("quantiles", Takes::Numbers, WHOLE, 5_000, quantiles::new),
-    entry("histogram", Takes::Numbers, SPLITS, 5_000, histogram::new),
-    entry("sort", Takes::Numbers, SPLITS, 1_000, sort::new),
-    entry("top_k", Takes::Numbers, SPLITS, 5_000, top_k::new),
+pub const KERNELS: [Entry; 13] = [
+    entry("sum", Takes::Numbers, Always, 60_000, sum::new),
+    entry("mean", Takes::Numbers, Always, 60_000, mean::new),
+    entry("variance", Takes::Numbers, Always, 40_000, variance::new),
+    entry("min", Takes::Numbers, Always, 20_000, extremes::min),
+    entry("max", Takes::Numbers, Always, 20_000, extremes::max),
+    entry("quantiles", Takes::Numbers, Never, 5_000, quantiles::new),
+    entry("histogram", Takes::Numbers, Always, 5_000, histogram::new),
+    entry("sort", Takes::Numbers, Always, 1_000, sort::new),
+    entry("top_k", Takes::Numbers, Always, 5_000, top_k::new),
+    entry("count", Takes::Bytes, Always, 20_000, count::new),
+    entry("words", Takes::Bytes, Always, 1_000, words::new),
+    entry("xxh3_64", Takes::Bytes, Many, 60_000, xxh3::short),
+    entry("xxh3_128", Takes::Bytes, Many, 60_000, xxh3::long),
 ];
 
 const fn entry(
     name: &'static str,
     takes: Takes,
-    splits: bool,
+    splits: Splits,
     per_percent: usize,
     new: fn(&Input, Range<usize>, &mut Args) -> Made,
 ) -> Entry {
@@ -123,6 +143,15 @@ pub fn find(name: &str) -> Result<&'static Entry, Error> {
 }
 
 impl Entry {
+    /// Whether this input can be shared out.
+    pub fn splits(&self, input: &Input) -> bool {
+        match self.splits {
+            Always => true,
+            Many => matches!(input, Input::Many(_)),
+            Never => false,
+        }
+    }
+
     /// A kernel for a range of the input (`0..input.len()` for all of it), with its arguments.
     pub fn create(&self, input: &Input, range: Range<usize>, mut args: Args) -> Made {
         if !self.takes.accepts(input) {
@@ -132,7 +161,7 @@ impl Entry {
             });
         }
         let all = 0..input.len();
-        if range.start > range.end || range.end > all.end || (!self.splits && range != all) {
+        if range.start > range.end || range.end > all.end || (!self.splits(input) && range != all) {
             return Err(Error::Range {
                 kernel: self.name,
                 range,

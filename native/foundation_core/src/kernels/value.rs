@@ -1,6 +1,6 @@
 //! What kernels find.
-use super::Buffer;
 use super::number::Kind;
+use super::{Buffer, Words};
 
 /// A result.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum Value {
     Packed(Packed),
     /// How often values fell where.
     Histogram(Histogram),
+    /// How often words were seen.
+    Words(Words),
     /// Binaries, in the order of the input.
     Binaries(Vec<Buffer<u8>>),
 }

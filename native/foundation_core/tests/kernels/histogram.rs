@@ -42,7 +42,7 @@ fn histogram(packed: &Packed, args: Args, cuts: &Cuts) -> Result<Histogram, Erro
         })
 }
 
-fn even(bins: i64, min: f64, max: f64) -> Args {
+fn even(bins: i128, min: f64, max: f64) -> Args {
     Args::new()
         .with("bins", Arg::Int(bins))
         .with("min", Arg::Float(min))
@@ -59,7 +59,7 @@ proptest! {
         let floats: Vec<f64> = packed.numbers().iter().map(|number| number.float()).collect();
         let edges = edges_of(bins, min, min + width);
         let wanted = model(&floats, &edges);
-        let found = histogram(&packed, even(bins as i64, min, min + width), &cuts).unwrap();
+        let found = histogram(&packed, even(bins as i128, min, min + width), &cuts).unwrap();
         prop_assert_eq!(&found, &wanted);
         let args = Args::new().with("edges", Arg::Floats(edges));
         prop_assert_eq!(&histogram(&packed, args, &cuts).unwrap(), &wanted);
@@ -72,7 +72,7 @@ proptest! {
     ) {
         let edges = edges_of(bins, min, min + width);
         let floats: Vec<f64> = picks.iter().map(|pick| edges[pick.index(bins + 1)]).collect();
-        let found = histogram(&Packed::f64s(&floats), even(bins as i64, min, min + width), &cuts);
+        let found = histogram(&Packed::f64s(&floats), even(bins as i128, min, min + width), &cuts);
         prop_assert_eq!(found.unwrap(), model(&floats, &edges));
     }
 }
@@ -114,7 +114,7 @@ fn bins_that_are_none_are_refused() {
     assert_eq!(wrong(Args::new()), bins);
     assert_eq!(wrong(even(0, 0.0, 1.0)), bins);
     assert_eq!(wrong(even(-1, 0.0, 1.0)), bins);
-    assert_eq!(wrong(even(i64::MAX, 0.0, 1.0)), bins);
+    assert_eq!(wrong(even(i128::MAX, 0.0, 1.0)), bins);
     assert_eq!(
         wrong(even(1, f64::NAN, 1.0)),
         "the option min must be a finite number"

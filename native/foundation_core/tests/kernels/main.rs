@@ -2,8 +2,10 @@
 //! alignment.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod bytes;
 mod histogram;
 mod numbers;
 mod order;
 mod quantiles;
 mod run;
+mod words;

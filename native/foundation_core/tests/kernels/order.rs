@@ -56,7 +56,7 @@ proptest! {
             wanted.reverse();
         }
         wanted.truncate(k);
-        let args = order(if least { "smallest" } else { "largest" }).with("k", Arg::Int(k as i64));
+        let args = order(if least { "smallest" } else { "largest" }).with("k", Arg::Int(k as i128));
         let found = ordered(packed.run("top_k", args, &cuts), packed.kind);
         prop_assert!(same(&found, &wanted));
     }
@@ -141,7 +141,7 @@ fn orders_and_counts_that_are_none_are_refused() {
 
 #[test]
 fn a_k_without_bound_takes_no_memory_without_bound() {
-    let args = Args::new().with("k", Arg::Int(i64::MAX));
+    let args = Args::new().with("k", Arg::Int(i64::MAX.into()));
     let found = Packed::i64s(&[1, 3, 2]).run("top_k", args, &Cuts::none());
     assert!(same(
         &ordered(found, Kind::I64),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 /// How a job is cut: where its ranges meet, and what `more` says, over and over.
 #[derive(Clone, Debug)]
 pub struct Cuts {
-    pub ranges: Vec<prop::sample::Index>,
+    pub ranges: Vec<f64>,
     pub more: Vec<bool>,
 }
 
@@ -17,6 +17,14 @@ impl Cuts {
     pub fn none() -> Self {
         Cuts {
             ranges: vec![],
+            more: vec![true],
+        }
+    }
+
+    /// Two ranges.
+    pub fn halves() -> Self {
+        Cuts {
+            ranges: vec![0.5],
             more: vec![true],
         }
     }
@@ -31,18 +39,15 @@ impl Cuts {
 }
 
 pub fn cuts() -> impl Strategy<Value = Cuts> {
-    let ranges = vec(any::<prop::sample::Index>(), 0..5);
+    let ranges = vec(0.0..=1.0, 0..5);
     (ranges, vec(any::<bool>(), 1..8)).prop_map(|(ranges, more)| Cuts { ranges, more })
 }
 
 pub fn run(name: &str, input: Input, args: Args, cuts: &Cuts) -> Result<Value, Error> {
     let entry = find(name)?;
-    let mut at: Vec<usize> = cuts
-        .ranges
-        .iter()
-        .map(|cut| cut.index(input.len() + 1))
-        .collect();
-    if !entry.splits {
+    let place = |cut: &f64| (input.len() as f64 * cut) as usize;
+    let mut at: Vec<usize> = cuts.ranges.iter().map(place).collect();
+    if !entry.splits(&input) {
         at.clear();
     }
     at.extend([0, input.len()]);

@@ -1,0 +1,66 @@
+//! The whitespace at which `String.split/1` splits, in UTF-8.
+//!
+//! No byte that follows the first of a sequence begins another one, so that where whitespace is can
+//! be told from a few bytes around, whatever the rest is.
+
+/// What a byte may begin.
+#[derive(Clone, Copy, PartialEq)]
+enum Lead {
+    Other,
+    Space,
+    Longer,
+}
+
+static LEADS: [Lead; 256] = {
+    let mut leads = [Lead::Other; 256];
+    let mut at = 0x09;
+    while at <= 0x0D {
+        leads[at] = Lead::Space;
+        at += 1;
+    }
+    leads[0x20] = Lead::Space;
+    leads[0xC2] = Lead::Longer;
+    leads[0xE1] = Lead::Longer;
+    leads[0xE2] = Lead::Longer;
+    leads[0xE3] = Lead::Longer;
+    leads
+};
+
+/// The longest sequence.
+const LONGEST: usize = 3;
+
+/// Bytes of the whitespace that begins there, 0 where none does.
+#[inline]
+pub(super) fn length(text: &[u8], at: usize) -> usize {
+    match LEADS[text[at] as usize] {
+        Lead::Other => 0,
+        Lead::Space => 1,
+        Lead::Longer => longer(&text[at..]),
+    }
+}
+
+fn longer(text: &[u8]) -> usize {
+    match text {
+        // Next line.
+        [0xC2, 0x85, ..] => 2,
+        // Ogham space mark.
+        [0xE1, 0x9A, 0x80, ..] => 3,
+        // Spaces of all widths but the figure space, which does not break.
+        [0xE2, 0x80, 0x80..=0x86 | 0x88..=0x8A, ..] => 3,
+        // Separators of lines and paragraphs.
+        [0xE2, 0x80, 0xA8 | 0xA9, ..] => 3,
+        // Medium mathematical space.
+        [0xE2, 0x81, 0x9F, ..] => 3,
+        // Ideographic space.
+        [0xE3, 0x80, 0x80, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// Where the whitespace ends that ends at `at` or goes on over it; `None` where there is none.
+pub(super) fn before(text: &[u8], at: usize) -> Option<usize> {
+    (1..=LONGEST.min(at)).find_map(|back| {
+        let space = length(text, at - back);
+        (space >= back).then_some(at - back + space)
+    })
+}
