@@ -54,30 +54,100 @@ pub fn compress(
     checksums: Checksum,
     wanted: &mut dyn FnMut() -> bool,
 ) -> Result<(), Error> {
-    let (block_size, block_code) = block_size(input.len());
-    let worthwhile = probe::worthwhile(input)?;
-    let mut sealed = match checksums {
-        Checksum::Auto => worthwhile,
-        Checksum::Always => true,
-        Checksum::Never => false,
-    };
-    resize(out, bound(input.len(), block_size, worthwhile, sealed)?)?;
-    let _tables = tables(block_size.min(input.len()));
-    let mut writer = Writer::new(out.bytes());
+    let mut frame = Frame::new(input, checksums)?;
+    resize(out, frame.bound())?;
+    let _tables = tables(frame.block_size.min(input.len()));
     let mut watch = Watch::new(wanted);
-    for chunk in input.chunks(block_size) {
-        let compressed = writer.block(chunk, worthwhile);
-        // One block alone shows by itself whether it compresses.
-        if checksums == Checksum::Auto && chunk.len() == input.len() {
-            sealed = compressed;
+    loop {
+        let done = frame.step(input, out)?;
+        if done == 0 {
+            return frame.finish(out);
         }
-        if sealed {
+        watch.step(done)?;
+    }
+}
+
+/// The same block by block, for callers that stop and go on: the input has to be the same each
+/// time.
+pub struct Frame {
+    input: usize,
+    /// How much of the input is in the frame.
+    done: usize,
+    /// How long the frame is so far.
+    at: usize,
+    bound: usize,
+    block_size: usize,
+    block_code: u8,
+    worthwhile: bool,
+    sealed: bool,
+    checksums: Checksum,
+}
+
+impl Frame {
+    /// For an input.
+    pub fn new(input: &[u8], checksums: Checksum) -> Result<Self, Error> {
+        let (block_size, block_code) = block_size(input.len());
+        let worthwhile = probe::worthwhile(input)?;
+        let sealed = match checksums {
+            Checksum::Auto => worthwhile,
+            Checksum::Always => true,
+            Checksum::Never => false,
+        };
+        Ok(Frame {
+            input: input.len(),
+            done: 0,
+            at: header::WRITTEN,
+            bound: bound(input.len(), block_size, worthwhile, sealed)?,
+            block_size,
+            block_code,
+            worthwhile,
+            sealed,
+            checksums,
+        })
+    }
+
+    /// Room that the frame may take while it is written: not all of it has to be there at once.
+    pub fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// Compresses a block (up to 256 KiB, 0.4 ms), and says how many bytes of the input that were: 0
+    /// at its end.
+    pub fn step(&mut self, input: &[u8], out: &mut impl Buffer) -> Result<usize, Error> {
+        let rest = self.input.min(input.len()).saturating_sub(self.done);
+        let size = rest.min(self.block_size);
+        let chunk = &input[self.done..][..size];
+        if chunk.is_empty() {
+            return Ok(0);
+        }
+        let room = self.at + 8 + END_MARK + block::get_maximum_output_size(chunk.len());
+        if out.bytes().len() < room.min(self.bound) {
+            resize(out, room.min(self.bound))?;
+        }
+        let mut writer = Writer::at(out.bytes(), self.at);
+        let compressed = writer.block(chunk, self.worthwhile);
+        // One block alone shows by itself whether it compresses.
+        if self.checksums == Checksum::Auto && size == self.input {
+            self.sealed = compressed;
+        }
+        if self.sealed {
             writer.seal();
         }
-        watch.step(chunk.len())?;
+        self.at = writer.at;
+        self.done += size;
+        Ok(size)
     }
-    let end = writer.finish(header::write(input.len() as u64, block_code, sealed));
-    resize(out, end)
+
+    /// Writes the header and the end mark: `out` is the frame then.
+    pub fn finish(self, out: &mut impl Buffer) -> Result<(), Error> {
+        if self.done < self.input {
+            return Err(Error::Truncated("the input"));
+        }
+        resize(out, self.at + END_MARK)?;
+        let header = header::write(self.input as u64, self.block_code, self.sealed);
+        Writer::at(out.bytes(), self.at).finish(header);
+        Ok(())
+    }
 }
 
 fn block_size(input: usize) -> (usize, u8) {
@@ -112,13 +182,9 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Leaves room for the header, which is known at the end.
-    fn new(out: &'a mut [u8]) -> Self {
-        Writer {
-            out,
-            at: header::WRITTEN,
-            block: header::WRITTEN,
-        }
+    /// Behind what is written, and behind room for the header, which is known at the end.
+    fn at(out: &'a mut [u8], at: usize) -> Self {
+        Writer { out, at, block: at }
     }
 
     /// Writes a block, and says whether it is compressed.
@@ -139,11 +205,10 @@ impl<'a> Writer<'a> {
         self.word(header::checksum(&self.out[self.block..self.at]));
     }
 
-    /// Writes the header and the end mark, and returns the length of the frame.
-    fn finish(mut self, header: [u8; header::WRITTEN]) -> usize {
+    /// Writes the header and the end mark.
+    fn finish(mut self, header: [u8; header::WRITTEN]) {
         self.out[..header::WRITTEN].copy_from_slice(&header);
         self.word(0);
-        self.at
     }
 
     fn word(&mut self, word: u32) {

@@ -23,7 +23,7 @@ use crate::memory::{Charge, Owner};
 
 pub use decode::{Fault, decode as decode_block};
 pub use external::check as check_external;
-pub use frame::{Stored, compress as compress_frame, stored as stored_frame};
+pub use frame::{Frame, Stored, compress as compress_frame, stored as stored_frame};
 pub use prefixed::{
     MAX_INPUT as MAX_BLOCK_INPUT, compress as compress_block, decompress as decompress_block,
 };
@@ -137,7 +137,7 @@ impl Buffer for Vec<u8> {
 }
 
 /// What `lz4_flex` allocates to compress blocks of so many bytes: 4,096 positions.
-fn tables(block: usize) -> Charge {
+pub(crate) fn tables(block: usize) -> Charge {
     let position = if block < 0xFFFF { 2 } else { 4 };
     Charge::new(Owner::Codecs, 4096 * position)
 }

@@ -10,6 +10,7 @@
 
 mod args;
 mod buffer;
+mod compress_many;
 mod count;
 mod cursor;
 mod error;
@@ -102,7 +103,7 @@ use Splits::{Always, Many, Never};
 
 /// Every kernel.
 #[rustfmt::skip]
-pub const KERNELS: [Entry; 13] = [
+pub const KERNELS: [Entry; 14] = [
     entry("sum", Takes::Numbers, Always, 60_000, sum::new),
     entry("mean", Takes::Numbers, Always, 60_000, mean::new),
     entry("variance", Takes::Numbers, Always, 40_000, variance::new),
@@ -116,6 +117,7 @@ pub const KERNELS: [Entry; 13] = [
     entry("words", Takes::Bytes, Always, 1_000, words::new),
     entry("xxh3_64", Takes::Bytes, Many, 60_000, xxh3::short),
     entry("xxh3_128", Takes::Bytes, Many, 60_000, xxh3::long),
+    entry("compress_many", Takes::Many, Always, 4_000, compress_many::new),
 ];
 
 const fn entry(

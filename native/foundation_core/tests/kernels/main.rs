@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod bytes;
+mod compress;
+mod faults;
 mod histogram;
 mod numbers;
 mod order;
