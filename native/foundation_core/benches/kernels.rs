@@ -1,4 +1,4 @@
-//! Kernels over 100,000 numbers and 8 MB, each in one slice: what the cut-offs and the sizes of
+//! Kernels over 100,000 numbers, a million, and a text of 9 MB, each in one slice: what the cut-offs and the sizes of
 //! blocks come from.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 use std::hint::black_box;
@@ -61,6 +61,28 @@ fn numeric(c: &mut Criterion) {
     }
 }
 
+fn bytes(c: &mut Criterion) {
+    let words = (0..1_500_000u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50);
+    let text: String = words.map(|word| format!("w{word} ")).collect();
+    let input = Input::Bytes(text.as_bytes());
+    let mut group = c.benchmark_group(format!("text of {} bytes", text.len()));
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    let pattern = Args::new().with("pattern", Arg::Bytes(b"w123 ".to_vec()));
+    for (name, args) in [
+        ("count", pattern),
+        ("words", Args::new()),
+        ("xxh3_64", Args::new()),
+        ("xxh3_128", Args::new()),
+    ] {
+        group.bench_function(name, |b| b.iter(|| run(name, black_box(&input), &args)));
+    }
+    let items: Vec<&[u8]> = text.as_bytes().chunks(10_000).collect();
+    let many = Input::Many(&items);
+    group.bench_function("compress_many", |b| {
+        b.iter(|| run("compress_many", black_box(&many), &Args::new()))
+    });
+}
+
 fn settings() -> Criterion {
     Criterion::default()
         .sample_size(10)
@@ -68,5 +90,5 @@ fn settings() -> Criterion {
         .measurement_time(Duration::from_millis(400))
 }
 
-criterion_group! { name = benches; config = settings(); targets = numeric }
+criterion_group! { name = benches; config = settings(); targets = numeric, bytes }
 criterion_main!(benches);

@@ -1,9 +1,9 @@
 //! Sorting in slices: runs that are sorted one by one, and merges that stop and go on anywhere.
 use super::number::Key;
-use super::{Buffer, Error};
+use super::{Buffer, Error, radix};
 
-/// Keys of a run: about 80 microseconds to sort.
-pub(super) const RUN: usize = 8 * 1024;
+/// Keys of a run: up to 180 microseconds to sort.
+pub(super) const RUN: usize = 16 * 1024;
 
 /// Keys merged between two looks at the clock.
 pub(super) const MERGED: usize = 32 * 1024;
@@ -142,6 +142,9 @@ impl<K: Key> Pair<K> {
 /// Keys that become sorted, run by run and level by level.
 pub(super) struct Runs<K> {
     keys: Buffer<K>,
+    /// Beside a run.
+    room: Buffer<K>,
+    /// What a level merges into.
     spare: Option<Buffer<K>>,
     /// Keys of a run at this level.
     width: usize,
@@ -155,6 +158,7 @@ impl<K: Key> Runs<K> {
     pub fn new(count: usize) -> Result<Self, Error> {
         Ok(Runs {
             keys: Buffer::with_room(count)?,
+            room: Buffer::filled(K::default(), count.min(RUN))?,
             spare: None,
             width: RUN,
             pair: 0,
@@ -172,7 +176,7 @@ impl<K: Key> Runs<K> {
     pub fn add(&mut self, keys: impl Iterator<Item = K>) {
         let at = self.keys.len();
         self.keys.vec().extend(keys);
-        self.keys[at..].sort_unstable();
+        radix::sort(&mut self.keys[at..], &mut self.room);
     }
 
     /// Adds keys that [`Runs::seal`] is told of.
@@ -186,7 +190,7 @@ impl<K: Key> Runs<K> {
         let Some(keys) = self.keys.get_mut(run * RUN..to) else {
             return false;
         };
-        keys.sort_unstable();
+        radix::sort(keys, &mut self.room);
         !keys.is_empty()
     }
 

@@ -118,6 +118,25 @@ fn ranges_that_are_none_of_the_input_are_refused() {
     );
 }
 
+#[test]
+fn what_takes_longer_costs_more() {
+    let numbers = |count: usize| Packed::i64s(&vec![1; count]);
+    let (small, large) = (numbers(1000), numbers(100_000));
+    for name in ["sum", "sort"] {
+        let percent = |packed: &Packed| find(name).unwrap().percent(&packed.input());
+        assert!(
+            percent(&small) <= 3 && percent(&large) > percent(&small),
+            "{name}"
+        );
+    }
+    let many: Vec<&[u8]> = vec![b""; 10_000];
+    assert!(
+        find("words").unwrap().percent(&Input::Many(&many)) >= 100,
+        "items cost, too"
+    );
+    assert_eq!(find("sum").unwrap().percent(&numbers(0).input()), 0);
+}
+
 /// An input for each kernel, and one of the same kind that is shorter and one that is none.
 fn inputs<'a>(
     name: &str,
