@@ -56,8 +56,9 @@ pub enum Step {
 pub trait Kernel: Any + Send {
     /// Goes on. `more` is asked whether the slice may go on: after every 50 to 100 microseconds of
     /// work, or 200 where a run is sorted and 400 where a block is compressed. Each step does some
-    /// work before it asks for the first time, so that steps of any length come to an end. The input has to be the one that the kernel was made for: another one is an
-    /// error or a wrong result, never a panic.
+    /// work before it asks for the first time, so that steps of any length come to an end. The input
+    /// has to be the one that the kernel was made for: another one is an error or a wrong result,
+    /// never a panic.
     fn step(&mut self, input: &Input, more: &mut dyn FnMut() -> bool) -> Result<Step, Error>;
 
     /// Takes over what `next` found in the range that begins where this one's ends. Both are done.
@@ -112,17 +113,17 @@ pub const KERNELS: [Entry; 14] = [
     entry("sum", Takes::Numbers, Always, 200_000, sum::new),
     entry("mean", Takes::Numbers, Always, 200_000, mean::new),
     entry("variance", Takes::Numbers, Always, 60_000, variance::new),
-    entry("min", Takes::Numbers, Always, 60_000, extremes::min),
-    entry("max", Takes::Numbers, Always, 60_000, extremes::max),
-    entry("quantiles", Takes::Numbers, Never, 15_000, quantiles::new),
-    entry("histogram", Takes::Numbers, Always, 10_000, histogram::new),
-    entry("sort", Takes::Numbers, Always, 3_000, sort::new),
+    entry("min", Takes::Numbers, Always, 50_000, extremes::min),
+    entry("max", Takes::Numbers, Always, 50_000, extremes::max),
+    entry("quantiles", Takes::Numbers, Never, 12_000, quantiles::new),
+    entry("histogram", Takes::Numbers, Always, 8_000, histogram::new),
+    entry("sort", Takes::Numbers, Always, 2_000, sort::new),
     entry("top_k", Takes::Numbers, Always, 10_000, top_k::new),
     entry("count", Takes::Bytes, Always, 10_000, count::new),
-    entry("words", Takes::Bytes, Always, 1_000, words::new),
+    entry("words", Takes::Bytes, Always, 700, words::new),
     entry("xxh3_64", Takes::Bytes, Many, 100_000, xxh3::short),
     entry("xxh3_128", Takes::Bytes, Many, 100_000, xxh3::long),
-    entry("compress_many", Takes::Many, Always, 4_000, compress_many::new),
+    entry("compress_many", Takes::Many, Always, 3_000, compress_many::new),
 ];
 
 const fn entry(

@@ -1,9 +1,9 @@
 //! Quantiles of numbers (`Value::Floats`), in the order of the `q` asked for (0.0 to 1.0, up to 1,000).
 //!
 //! Between two numbers by linear interpolation, as spreadsheets and NumPy do by default (type 7 of
-//! Hyndman and Fan); exact where a quantile falls on a number, within 2 units in the last place of the greater of the two
-//! otherwise. Integers beyond 2^53 are taken as the nearest floats. All NaN where a number is.
-//! `Error::Empty` where there are none.
+//! Hyndman and Fan); exact where a quantile falls on a number, otherwise within 2 units in the last
+//! place of the greater of the two. Integers beyond 2^53 are taken as the nearest floats. All NaN
+//! where a number is. `Error::Empty` where there are none. One input cannot be shared out.
 //!
 //! In three passes that copy only what lies near a quantile: the least and the greatest, how many
 //! lie where between them, and then those are sorted that share a bucket with a quantile.
