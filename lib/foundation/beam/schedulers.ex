@@ -2,10 +2,11 @@ defmodule Foundation.BEAM.Schedulers do
   @moduledoc """
   Work shared out over the schedulers, and what the schedulers do meanwhile.
 
+    * `balance_work_across_schedulers/3` - a parallel map whose processes take what there is to do.
     * `get_scheduler_utilization/1`, `utilization_stream/1` - how busy each scheduler was.
   """
 
-  alias Foundation.BEAM.Schedulers.Utilization
+  alias Foundation.BEAM.Schedulers.{Balance, Utilization}
 
   # Utilization
 
@@ -87,4 +88,55 @@ defmodule Foundation.BEAM.Schedulers do
   """
   @spec utilization_stream(keyword()) :: Enumerable.t()
   def utilization_stream(opts \\ []), do: Utilization.stream(opts)
+
+  # Balance
+
+  @doc """
+  Calls the function with each item, in as many processes as there are schedulers, and returns the
+  results in the order of the items. A result that is a list stays one.
+
+  The processes take items when they have nothing to do, in batches that shrink with what is left;
+  at the end, what waits behind an item of a batch is taken back and given to another process. So
+  an item waits for another one only while every process works.
+
+  Any enumerable is taken, and read to its end before the first call. Each item is copied to the
+  process that works on it, each result back.
+
+  ## Crashes and time
+
+  The processes are `Task`s, linked to the caller, with its `$callers` and `$ancestors`. If the
+  function raises, throws or exits, the process logs it and ends, the caller gets its exit signal
+  and, where it traps exits, exits itself as `Task.await_many/2` does, with
+  `{reason, {Foundation.BEAM.Schedulers, :balance_work_across_schedulers, [{:items, count}, fun, opts]}}`.
+  When `:timeout` has passed it exits so with the reason `:timeout`. In both cases the other
+  processes are killed. If the caller ends, they end.
+
+  Raises `ArgumentError` for what is no enumerable (or an improper list), a function of another
+  arity, and for unknown or wrong options.
+
+  ## Cost
+
+  Some microseconds for each process and each batch: for work of under about 50 us altogether
+  `Enum.map/2` takes less (`bench/schedulers/balance.exs`). A message queue that is already long is
+  walked for each batch.
+
+  With `pin: true` a process waits for its own scheduler also when another is free; it is for
+  measurements, and for caches that are a processor's own.
+
+  ## Options
+
+  #{Balance.docs()}
+
+  ## Example
+
+      iex> alias Foundation.BEAM.Schedulers
+      iex> Schedulers.balance_work_across_schedulers(1..5, &(&1 * &1))
+      [1, 4, 9, 16, 25]
+      iex> Schedulers.balance_work_across_schedulers(["a b", "c"], &String.split/1, timeout: 1_000)
+      [["a", "b"], ["c"]]
+  """
+  @spec balance_work_across_schedulers(Enumerable.t(), (term() -> result), keyword()) :: [result]
+        when result: term()
+  def balance_work_across_schedulers(work_items, worker_fun, opts \\ []),
+    do: Balance.run(work_items, worker_fun, opts, __MODULE__)
 end
