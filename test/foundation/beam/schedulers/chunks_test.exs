@@ -1,0 +1,86 @@
+defmodule Foundation.BEAM.Schedulers.ChunksTest do
+  use ExUnit.Case, async: true
+
+  alias Foundation.BEAM.Schedulers.Chunks
+
+  defp source(data, size \\ 2) do
+    {:chunks, source, _total} = Chunks.plan(data, size, "here")
+    source
+  end
+
+  defp all(source, size) do
+    case Chunks.take(source, size) do
+      {chunk, count, rest} ->
+        assert length(chunk) == count
+        [chunk | all(rest, size)]
+
+      :done ->
+        []
+    end
+  end
+
+  test "lists and enumerables give the same chunks" do
+    for count <- 0..7, data = Enum.to_list(1..count//1), size <- 1..8 do
+      expected = Enum.chunk_every(data, size)
+      assert all(source(data), size) == expected
+      assert all(source(MapSet.new(data)), size) == expected
+      assert all(source(1..count//1), size) == expected
+      assert all(source(Stream.map(data, & &1)), size) == expected
+      # A stream that halts by itself.
+      assert all(source(Stream.take(Stream.iterate(1, &(&1 + 1)), count)), size) == expected
+    end
+  end
+
+  test "totals are known where they cost nothing" do
+    total = fn data -> data |> Chunks.plan(2, "here") |> elem(2) end
+    assert total.([1, 2]) == 2
+    assert total.(1..10) == 10
+    assert total.(%{a: 1}) == 1
+    assert total.(Stream.map([1], & &1)) == :unknown
+  end
+
+  test "a stream is not read beyond what was taken" do
+    me = self()
+    stream = Stream.map(1..100, &send(me, &1))
+    assert {[1, 2, 3], 3, _rest} = Chunks.take(source(stream), 3)
+    assert_received 3
+    refute_received 4
+  end
+
+  test "closing lets a stream clean up" do
+    me = self()
+    resource = Stream.resource(fn -> 0 end, &{[&1], &1 + 1}, fn n -> send(me, {:closed, n}) end)
+    {[0, 1], 2, rest} = Chunks.take(source(resource), 2)
+    refute_received {:closed, _}
+    assert :ok = Chunks.close(rest)
+    assert_received {:closed, _}
+    assert :ok = Chunks.close(source([1]))
+  end
+
+  test "results are joined by one level, in order" do
+    results = [[1, [2]], :three, [], {4}, [[5 | 6]]]
+    joined = results |> Enum.reduce([], &Chunks.join/2) |> Chunks.concat()
+    assert joined == [1, [2], :three, {4}, [5 | 6]]
+  end
+
+  test "an improper list is neither data nor a result" do
+    assert_raise ArgumentError, "here expects a proper list, got: [1 | 2]", fn ->
+      Chunks.plan([1 | 2], :auto, "here")
+    end
+
+    message =
+      "expected the function to return a proper list, or what is no list, for a chunk, got: [1 | 2]"
+
+    assert_raise ArgumentError, message, fn -> Chunks.join([1 | 2], []) end
+  end
+
+  test "with a size, data must be enumerable" do
+    for data <- [:atom, {1, 2}, "text", fn _ -> :ok end] do
+      assert {:whole, ^data} = Chunks.plan(data, :auto, "here")
+
+      assert_raise ArgumentError, ~r/^here expects data that is enumerable, .* got: /, fn ->
+        Chunks.plan(data, 2, "here")
+      end
+    end
+  end
+end
