@@ -24,7 +24,9 @@ defmodule Foundation.Application do
       Foundation.BEAM.SharedStore.Coordinator.partitions(),
       Foundation.BEAM.SharedStore.Reporter,
       # Memory: makes new atoms, one after the other.
-      Foundation.BEAM.Memory.Atoms
+      Foundation.BEAM.Memory.Atoms,
+      # Schedulers: who waits for a cancellation.
+      Foundation.BEAM.Schedulers.Cancel.registry()
       # Memory: watches the limits, where the configuration asks for it.
     ] ++ Foundation.BEAM.Memory.Monitor.configured()
   end

@@ -1,0 +1,55 @@
+defmodule Foundation.BEAM.Schedulers.Cancel do
+  @moduledoc false
+
+  # A handle by which work is cancelled: a flag that costs nanoseconds to read, which the garbage
+  # collector frees with its last holder, and a name under which whoever waits can be told.
+  #
+  # Nobody misses a cancellation: a waiting process registers, then reads the flag; `cancel/1` sets
+  # the flag, then tells those that have registered.
+
+  alias Foundation.Error
+
+  @enforce_keys [:flag]
+  defstruct [:flag]
+
+  @type t :: %__MODULE__{flag: :atomics.atomics_ref()}
+
+  @doc "The registry of those who wait, for the supervisor."
+  @spec registry() :: {module(), keyword()}
+  def registry, do: {Registry, keys: :duplicate, name: __MODULE__}
+
+  @spec new() :: t()
+  def new, do: %__MODULE__{flag: :atomics.new(1, signed: false)}
+
+  @doc "Whether the term is a handle that can be used here."
+  @spec handle?(term()) :: boolean()
+  def handle?(%__MODULE__{flag: flag}), do: is_reference(flag) and node(flag) == node()
+  def handle?(_term), do: false
+
+  @spec cancel(t()) :: :ok
+  def cancel(%__MODULE__{flag: flag}) do
+    :atomics.put(flag, 1, 1)
+
+    Registry.dispatch(__MODULE__, flag, fn waiting ->
+      for {pid, _} <- waiting, do: send(pid, {:cancelled, flag})
+    end)
+  end
+
+  @doc "Whether it was cancelled; no handle never is."
+  @spec cancelled?(t() | nil) :: boolean()
+  def cancelled?(nil), do: false
+  def cancelled?(%__MODULE__{flag: flag}), do: :atomics.get(flag, 1) != 0
+
+  @doc "From now on the caller gets `{:cancelled, _}` when it is cancelled, also if it was before."
+  @spec await(t() | nil) :: :ok
+  def await(nil), do: :ok
+
+  def await(%__MODULE__{flag: flag} = handle) do
+    {:ok, _registry} = Registry.register(__MODULE__, flag, nil)
+    if cancelled?(handle), do: send(self(), {:cancelled, flag})
+    :ok
+  end
+
+  @spec error() :: {:error, Error.t()}
+  def error, do: {:error, Error.new(:cancelled, "the work was cancelled")}
+end

@@ -1,0 +1,117 @@
+defmodule Foundation.BEAM.Schedulers.Cpu do
+  @moduledoc false
+
+  # `Schedulers.cpu_intensive/3` for functions: in the caller, or as a job in processes of its own
+  # where something must be able to end it, or several are to share the work.
+
+  alias Foundation.BEAM.Schedulers.{Chunks, Job, Pace, Progress, Turns}
+  alias Foundation.Options
+
+  @where "Schedulers.cpu_intensive/3"
+
+  @schema Options.schema!(
+            chunk_size: [
+              type: {:or, [{:in, [:auto]}, :pos_integer]},
+              default: :auto,
+              doc:
+                "Items in a chunk. `:auto` measures what chunks of a list cost and makes them of " <>
+                  "about `:reduction_limit` reductions; data that is no list then stays whole."
+            ],
+            reduction_limit: [
+              type: :pos_integer,
+              default: 2000,
+              doc:
+                "Reductions after which the function's process lets others run, once its chunk " <>
+                  "is done."
+            ],
+            progress: [
+              type: {:or, [{:fun, 1}, :pid]},
+              doc:
+                "Told `%{done: items, total: items}` (`total` is `:unknown` for streams, until " <>
+                  "the end): a function, called in the caller, or a process, which is sent " <>
+                  "`{:cpu_progress, caller, figures}`."
+            ],
+            progress_interval: [
+              type: :non_neg_integer,
+              default: 100,
+              doc:
+                "Milliseconds between two of those, at least; the last always comes. 0 tells " <>
+                  "after every chunk."
+            ],
+            timeout: [
+              type: :timeout,
+              default: :infinity,
+              doc: "Milliseconds after which the work is ended."
+            ],
+            cancel: [
+              type:
+                {:custom, "a handle that Schedulers.cancel_handle/0 has made on this node",
+                 &Foundation.BEAM.Schedulers.Cancel.handle?/1},
+              doc: "A handle of `cancel_handle/0`, by which `cancel/1` ends the work."
+            ],
+            max_concurrency: [
+              type: {:integer, 1, 1024},
+              doc: "Processes that share the chunks."
+            ],
+            priority: [
+              type: {:in, [:low, :normal]},
+              doc:
+                "The priority of the process that the function runs in. `:low` runs it once for " <>
+                  "every eight turns of others. Default: the caller's there, `:normal` in workers."
+            ]
+          )
+
+  @doc "The documentation of the options."
+  @spec docs() :: String.t()
+  def docs, do: Options.docs(@schema)
+
+  @doc "What `cpu_intensive/3` does. Other kinds of work are further clauses here."
+  @spec run(term(), (term() -> term()), keyword()) :: term()
+  def run(data, fun, opts) when is_function(fun, 1) do
+    options = Options.validate!(opts, @schema, @where)
+    plan = Chunks.plan(data, options.chunk_size, @where)
+    progress = Progress.new(options.progress, options.progress_interval, total(plan))
+
+    if here?(options),
+      do: with_priority(options.priority, fn -> here(plan, fun, pace(options), progress) end),
+      else: Job.run(plan, fun, pace(options), progress, options)
+  end
+
+  def run(_data, fun, _opts) do
+    raise ArgumentError, "#{@where} expects a function of arity 1, got: #{Options.given(fun)}"
+  end
+
+  defp here({:whole, data}, fun, _pace, progress) do
+    result = fun.(data)
+    progress |> Progress.add(1) |> Progress.finish()
+    result
+  end
+
+  defp here({:chunks, source, _total}, fun, pace, progress) do
+    {results, _pace, progress} = Turns.each(source, fun, pace, progress)
+    Progress.finish(progress)
+    results
+  end
+
+  # Nothing can end a function in the caller but the caller's own end.
+  defp here?(options),
+    do:
+      is_nil(options.max_concurrency) and is_nil(options.cancel) and options.timeout == :infinity
+
+  defp pace(options), do: Pace.new(options.reduction_limit, options.chunk_size)
+
+  defp total({:whole, _data}), do: 1
+  defp total({:chunks, _source, total}), do: total
+
+  defp with_priority(nil, run), do: run.()
+
+  defp with_priority(priority, run) do
+    before = Process.flag(:priority, priority)
+
+    try do
+      run.()
+    after
+      Process.flag(:priority, before)
+    end
+  end
+end
