@@ -1,0 +1,156 @@
+# What `Schedulers.cpu_intensive/3` costs beside plain calls, what it gives to those who share the
+# schedulers, and how soon work ends that is cancelled.
+#
+#     mix run bench/schedulers/cpu.exs
+#
+# Lateness is that of a process that wants to run every millisecond, while twice as many processes
+# work as there are schedulers.
+
+Code.require_file("../support/bench.exs", __DIR__)
+Code.require_file("../../test/support/ticker.ex", __DIR__)
+
+defmodule Bench.Cpu do
+  alias Foundation.BEAM.Schedulers
+  alias Foundation.Ticker
+
+  def run do
+    IO.puts("#{System.schedulers_online()} schedulers")
+    cost("cheap", 100_000, &cheap/1)
+    cost("microsecond", 20_000, &microsecond/1)
+    shared()
+    lateness("elixir", 40_000, &microsecond/1)
+    # 1 reduction and some 40 us each: nothing that the VM would interrupt.
+    term = Enum.to_list(1..25_000)
+    lateness("native", 3_000, fn _ -> :erts_debug.flat_size(term) end)
+    ending()
+  end
+
+  defp cheap(n), do: rem(n * n, 7)
+  defp microsecond(n), do: Enum.reduce(1..100, n, &rem(&1 * &2 + 1, 1_000_003))
+
+  defp cost(name, count, item) do
+    list = Enum.to_list(1..count)
+    work = fn chunk -> Enum.map(chunk, item) end
+
+    times =
+      Bench.compare("Enum.map over #{count} items (#{name})", [
+        {"in one piece", fn -> work.(list) end},
+        {"cpu_intensive", fn -> Schedulers.cpu_intensive(list, work) end},
+        {"cpu_intensive, timeout",
+         fn -> Schedulers.cpu_intensive(list, work, timeout: 60_000) end},
+        {"chunks of 200, flattened", fn -> flattened(list, work) end}
+      ])
+
+    whole = times["in one piece"]
+    IO.puts("NS cpu_#{name}_an_item #{round((times["cpu_intensive"] - whole) / count)}")
+    Bench.ratio("cpu_#{name}_whole_by_chunks", whole / times["cpu_intensive"])
+
+    flat = times["chunks of 200, flattened"]
+    Bench.ratio("cpu_#{name}_flattened_by_chunks", flat / times["cpu_intensive"])
+  end
+
+  # As anybody would write it: chunks of a constant size, yielding, flattened in the end.
+  defp flattened(list, work) do
+    list
+    |> Enum.chunk_every(200)
+    |> Enum.reduce([], fn chunk, acc ->
+      result = work.(chunk)
+      :erlang.yield()
+      [result | acc]
+    end)
+    |> Enum.reverse()
+    |> List.flatten()
+  end
+
+  # Uneven: some items take a hundred times as long as others.
+  defp shared do
+    list = Enum.to_list(1..4_000)
+
+    item = fn n ->
+      Enum.reduce(1..if(rem(n, 50) == 0, do: 100, else: 1), n, fn _, m -> microsecond(m) end)
+    end
+
+    work = fn chunk -> Enum.map(chunk, item) end
+    all = System.schedulers_online()
+
+    times =
+      Bench.compare("10,000 uneven items", [
+        {"in one piece", fn -> work.(list) end},
+        {"1 worker", fn -> Schedulers.cpu_intensive(list, work, max_concurrency: 1) end},
+        {"#{all} workers", fn -> Schedulers.cpu_intensive(list, work, max_concurrency: all) end}
+      ])
+
+    Bench.ratio("cpu_shared", times["in one piece"] / times["#{all} workers"])
+  end
+
+  defp lateness(name, count, item) do
+    list = Enum.to_list(1..count)
+    work = fn chunk -> Enum.map(chunk, item) end
+    IO.puts("\nlateness of a 1 ms ticker, #{name} work (p50, p99, most)")
+    late("#{name}_whole", "in one piece", fn -> work.(list) end)
+    late("#{name}_chunks", "cpu_intensive", fn -> Schedulers.cpu_intensive(list, work) end)
+
+    opts = [max_concurrency: 2, priority: :low]
+
+    late("#{name}_low", "2 workers each, low", fn ->
+      Schedulers.cpu_intensive(list, work, opts)
+    end)
+  end
+
+  # A second of it, so that there are ticks enough for a percentile.
+  defp late(name, title, fun) do
+    {_, late} =
+      Ticker.during(fn ->
+        stop = System.monotonic_time(:millisecond) + 1_000
+
+        1..(2 * System.schedulers_online())
+        |> Enum.map(fn _ -> Task.async(fn -> until(stop, fun) end) end)
+        |> Task.await_many(:infinity)
+      end)
+
+    [median, p99, most] = for share <- [0.5, 0.99, 1.0], do: Ticker.percentile(late, share)
+
+    figures =
+      Enum.map_join([median, p99, most], &String.pad_leading(Bench.duration(&1 * 1_000), 12))
+
+    IO.puts("  #{String.pad_trailing(title, 24)}#{figures}  #{length(late)} ticks")
+    IO.puts("US cpu_ticker_p99_#{name} #{p99}")
+  end
+
+  defp until(stop, fun) do
+    fun.()
+    if System.monotonic_time(:millisecond) < stop, do: until(stop, fun)
+  end
+
+  # From the call of cancel/1, or the kill, to the end of the worker, which is in a busy loop.
+  defp ending do
+    IO.puts("\nfrom ending it to the end of the worker (median, most of 200)")
+
+    took("cancel", fn _caller, handle -> Schedulers.cancel(handle) end)
+    took("killed_caller", fn caller, _handle -> Process.exit(caller, :kill) end)
+  end
+
+  defp took(name, end_it) do
+    times = for _ <- 1..200, do: took_once(end_it)
+    IO.puts("  #{name}: #{round(Bench.median(times))} us, #{Enum.max(times)} us")
+    IO.puts("US cpu_end_#{name} #{Enum.max(times)}")
+  end
+
+  defp took_once(end_it) do
+    owner = self()
+    handle = Schedulers.cancel_handle()
+
+    busy = fn _ ->
+      send(owner, {:busy, self()})
+      Enum.each(Stream.cycle([1]), & &1)
+    end
+
+    caller = spawn(fn -> Schedulers.cpu_intensive(:whole, busy, cancel: handle) end)
+    monitor = receive do: ({:busy, worker} -> Process.monitor(worker))
+    started = System.monotonic_time(:microsecond)
+    end_it.(caller, handle)
+    receive do: ({:DOWN, ^monitor, _, _, _} -> System.monotonic_time(:microsecond) - started)
+  end
+end
+
+Bench.Cpu.run()
