@@ -5,7 +5,8 @@ defmodule Foundation.BEAM do
   Each is documented with its options and errors in the module that it is of.
   """
 
-  alias Foundation.BEAM.{Memory, Messages}
+  alias Foundation.BEAM.{Memory, Messages, Schedulers}
+  alias Foundation.Error
 
   @doc """
   Sends data by the way that copies least: `Foundation.BEAM.Messages.send_optimized/3`.
@@ -27,4 +28,14 @@ defmodule Foundation.BEAM do
   @spec optimize_memory(:automatic | :collect | :binaries | :stores, keyword()) ::
           {:ok, Memory.optimization()}
   defdelegate optimize_memory(strategy \\ :automatic, opts \\ []), to: Memory
+
+  @doc """
+  Calls a function with data in chunks and lets others run between them:
+  `Foundation.BEAM.Schedulers.cpu_intensive/3`.
+
+      iex> Foundation.BEAM.cpu_intensive([1, 2, 3], fn chunk -> Enum.map(chunk, &(&1 + 1)) end)
+      [2, 3, 4]
+  """
+  @spec cpu_intensive(term(), (term() -> term()), keyword()) :: term() | {:error, Error.t()}
+  defdelegate cpu_intensive(data, fun, opts \\ []), to: Schedulers
 end
