@@ -15,7 +15,7 @@ defmodule Foundation.BEAM.Schedulers.Turns do
     case Chunks.take(source, pace.size) do
       {chunk, count, rest} ->
         {acc, cost, progress} = turn(chunk, count, rest, fun, acc, progress)
-        spent = let_others_run(spent + cost, pace.target)
+        spent = let_others_run(spent + cost, cost, pace.target)
         each(rest, fun, Pace.next(pace, count, cost), progress, acc, spent)
 
       :done ->
@@ -32,9 +32,10 @@ defmodule Foundation.BEAM.Schedulers.Turns do
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
-  defp let_others_run(spent, target) when spent < target, do: spent
+  # Unless another chunk like the last one fits in.
+  defp let_others_run(spent, cost, target) when spent + cost <= target, do: spent
 
-  defp let_others_run(_spent, _target) do
+  defp let_others_run(_spent, _cost, _target) do
     :erlang.yield()
     0
   end

@@ -13,7 +13,7 @@ defmodule Foundation.BEAM.Schedulers.Worker do
   @doc "How many processes that makes."
   @spec processes(pos_integer()) :: pos_integer()
   def processes(1), do: 1
-  def processes(workers), do: workers + 1
+  def processes(workers) when is_integer(workers), do: workers + 1
 
   @doc "Starts them. Data is copied once here, and once more to those who ask for it."
   @spec start(Chunks.plan(), (term() -> term()), Pace.t(), Progress.t(), pos_integer(), job()) ::
