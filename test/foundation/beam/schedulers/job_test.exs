@@ -298,7 +298,11 @@ defmodule Foundation.BEAM.Schedulers.JobTest do
       stuck = for _ <- 1..workers, do: await_stuck()
       Process.exit(pid, :kill)
       assert_receive {:DOWN, ^monitor, _, _, :killed}
-      for {_worker, monitor} <- stuck, do: assert_receive({:DOWN, ^monitor, _, _, :killed})
+
+      for {_worker, monitor} <- stuck do
+        assert_receive {:DOWN, ^monitor, _, _, reason}, 10_000
+        assert reason == :killed
+      end
     end
   end
 end
