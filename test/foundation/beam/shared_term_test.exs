@@ -238,13 +238,14 @@ defmodule Foundation.BEAM.SharedTermTest do
     end
 
     test "a small and a large one leave nothing in the books" do
-      before = NativeBytes.settle()
+      before = NativeBytes.settle().shared_terms
 
       for term <- [:immediate, {1}, large()] do
         Task.await(Task.async(fn -> SharedTerm.new(term, ttl: 60_000) && :done end))
       end
 
-      assert NativeBytes.settle() == before
+      # What a process of an earlier test held may be freed meanwhile: less is no fault.
+      assert freed?(before, System.monotonic_time(:millisecond) + 5_000)
     end
   end
 
