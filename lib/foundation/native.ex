@@ -56,6 +56,18 @@ defmodule Foundation.Native do
   def leaks_report(_search, _least, _most), do: :erlang.nif_error(:nif_not_loaded)
   def leaks_close(_search), do: :erlang.nif_error(:nif_not_loaded)
 
+  # kernels
+  def kernels_all, do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_now(_name, _kind, _data, _args), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_new(_name, _kind, _data, _args), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_feed(_job, _list), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_split(_job, _parts), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_step(_job, _part), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_join(_job), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_finish(_job), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_take(_job, _acc), do: :erlang.nif_error(:nif_not_loaded)
+  def kernels_close(_job), do: :erlang.nif_error(:nif_not_loaded)
+
   # compression
   def compression_compress(_data, _format, _sums), do: :erlang.nif_error(:nif_not_loaded)
   def compression_compress_dirty(_data, _format, _sums), do: :erlang.nif_error(:nif_not_loaded)

@@ -27,6 +27,15 @@ pub const ENCODE_TERM_BYTES: usize = 8 * 1024;
 /// Bytes of external term format written and compressed in 10 microseconds.
 pub const ENCODE_TERM_PER_PERCENT: usize = 2_000;
 
+/// What a kernel may take on a normal scheduler, in per cent of a time slice: 100 microseconds.
+pub const KERNEL_PERCENT: usize = 10;
+/// Elements of a list that are decoded in 10 microseconds.
+pub const DECODE_LIST_PER_PERCENT: usize = 2_500;
+/// Elements of a list that are made in 10 microseconds.
+pub const ENCODE_LIST_PER_PERCENT: usize = 800;
+/// Bytes of text whose words are counted, and made a map, in 10 microseconds.
+pub const WORD_BYTES_PER_PERCENT: usize = 200;
+
 /// The per cent of a time slice that `bytes` take, for `enif_consume_timeslice` (1 to 100).
 pub fn percent(bytes: usize, per_percent: usize) -> i32 {
     (bytes / per_percent).clamp(1, 100) as i32

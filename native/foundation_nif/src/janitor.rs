@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use foundation_core::memory::{TIDE, held_by_all};
-use foundation_core::reaper::Next;
+use foundation_core::reaper::{Mortal, Next, Reaper};
 use foundation_core::shared_term::Keeper;
 use parking_lot::Mutex;
 use rustler::sys::{ErlNifTimeUnit, enif_monotonic_time};
@@ -16,6 +16,18 @@ use crate::terms::atoms;
 
 /// Ends and frees what this library holds.
 pub static KEEPER: Keeper<TermArena> = Keeper::new();
+
+/// What has no deadline, and is freed once nobody wants it.
+pub static LEFTOVERS: Reaper<Nobody, Box<dyn Send>> = Reaper::new();
+
+/// Nothing has a deadline there.
+pub enum Nobody {}
+
+impl Mortal for Nobody {
+    fn expire(&self) {
+        match *self {}
+    }
+}
 
 static JANITOR: Mutex<Option<LocalPid>> = Mutex::new(None);
 
@@ -59,7 +71,7 @@ fn nanoseconds() -> u64 {
 /// Wakes the janitor where the reaper wants it. Called after whatever may have ended a term.
 #[inline]
 pub fn wake(env: Env) {
-    if KEEPER.take_wanted() || STORES.take_wanted() {
+    if KEEPER.take_wanted() || STORES.take_wanted() || LEFTOVERS.take_wanted() {
         tell(env);
     }
 }
@@ -87,6 +99,7 @@ fn set(janitor: &mut Option<LocalPid>, to: Option<LocalPid>) {
     *janitor = to;
     KEEPER.attend(to.is_some());
     STORES.attend(to.is_some());
+    LEFTOVERS.attend(to.is_some());
 }
 
 #[rustler::nif(name = "janitor_attend")]
@@ -109,7 +122,7 @@ fn step(env: Env) -> Term {
     let begin = Instant::now();
     let now = now();
     let enough = || begin.elapsed() >= STEP;
-    if STORES.free(enough) {
+    if STORES.free(enough) || LEFTOVERS.step(now, enough) == Next::Now {
         return atoms::more().encode(env);
     }
     let next = KEEPER.step(now, enough);

@@ -6,6 +6,7 @@ mod buffer;
 mod compression;
 mod image;
 mod janitor;
+mod kernels;
 mod leaks;
 mod load;
 mod measure;

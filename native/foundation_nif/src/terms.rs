@@ -79,6 +79,10 @@ pub struct Layout {
     pub known: bool,
     /// The kinds of header, one bit each, whose words the header counts and that refer to nothing.
     pub plain: u16,
+    /// Whether a small integer is its word without the four low bits, which are all set.
+    pub small: bool,
+    /// The header of floats, where their bits are the word behind it.
+    pub float: Option<usize>,
     /// The header of a map that keeps its keys in a tuple, where such maps lie as the trial expects.
     pub record: Option<usize>,
     /// How binaries lie.
@@ -88,6 +92,8 @@ pub struct Layout {
 const UNKNOWN: Layout = Layout {
     known: false,
     plain: 0,
+    small: false,
+    float: None,
     record: None,
     binaries: Binaries::Unknown,
 };
@@ -154,10 +160,31 @@ unsafe fn trial(env: *mut ErlNifEnv) -> Layout {
         Layout {
             known,
             plain: kinds,
+            small: small(env),
+            float: (word(first, 1) == 1.5f64.to_bits() as usize).then(|| word(first, 0)),
             record: record(env, pair),
             binaries: binaries(env),
         }
     }
+}
+
+/// Numbers of small integers, the least and the greatest with them.
+const SMALL: [i64; 7] = [0, 1, -1, 77, 1 << 47, (1 << 59) - 1, -(1 << 59)];
+
+/// # Safety
+/// As [`trial`].
+unsafe fn small(env: *mut ErlNifEnv) -> bool {
+    SMALL.iter().all(|number| {
+        // SAFETY: the term is made here.
+        let made = unsafe { enif_make_int64(env, *number) };
+        bits(made) == small_integer(*number)
+    })
+}
+
+/// The word of a small integer, where [`Layout::small`] says that it is.
+#[inline]
+pub fn small_integer(number: i64) -> usize {
+    (number as usize) << 4 | 15
 }
 
 /// A bignum of three digits and the given sign, the empty list where it cannot be made.

@@ -41,6 +41,27 @@ impl Args {
         }
     }
 
+    /// Bytes that they hold, beside those of a few words.
+    pub(super) fn bytes(&self) -> u64 {
+        let bytes = self.0.iter().map(|(_, arg)| match arg {
+            Arg::Floats(floats) => size_of_val(&floats[..]),
+            Arg::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        });
+        bytes.sum::<usize>() as u64
+    }
+
+    /// Whether they make work or results that the size of the input does not tell: more than a
+    /// thousand numbers or bins.
+    pub fn are_many(&self) -> bool {
+        const MANY: usize = 1000;
+        self.0.iter().any(|(name, arg)| match arg {
+            Arg::Floats(floats) => floats.len() > MANY,
+            Arg::Int(int) => name == "bins" && *int > MANY as i128,
+            _ => false,
+        })
+    }
+
     pub(super) fn take(&mut self, name: &str) -> Option<Arg> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(at).1)

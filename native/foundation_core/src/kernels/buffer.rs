@@ -56,6 +56,21 @@ impl<T> Buffer<T> {
         Ok(trimmed)
     }
 
+    /// Makes room for so many more.
+    pub(super) fn grow(&mut self, by: usize) -> Result<(), Error> {
+        let bytes = (self.items.len() as u64 + by as u64).saturating_mul(size_of::<T>() as u64);
+        let grown = self.items.try_reserve_exact(by);
+        grown.map_err(|_| Error::OutOfMemory { bytes })?;
+        let room = self.items.capacity() * size_of::<T>();
+        self.charge.set(room as u64);
+        Ok(())
+    }
+
+    /// Forgets what is behind the first `len`; the room stays.
+    pub fn truncate(&mut self, len: usize) {
+        self.items.truncate(len);
+    }
+
     /// The items, which leave the books.
     pub fn into_vec(self) -> Vec<T> {
         self.items

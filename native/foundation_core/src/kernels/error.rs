@@ -24,6 +24,35 @@ pub enum Error {
         /// Bytes of one element.
         size: usize,
     },
+    /// A list has integers and floats.
+    #[error(
+        "the list has integers and floats (element {index}): convert the integers \
+         (`Enum.map(list, &(&1 * 1.0))`) or the floats (`Enum.map(list, &trunc/1)`)"
+    )]
+    MixedNumbers {
+        /// The first that is not as those before.
+        index: u64,
+    },
+    /// An integer of a list does not fit.
+    #[error("element {index} is an integer beyond signed 64 bits")]
+    IntegerTooLarge {
+        /// Which.
+        index: u64,
+    },
+    /// An element of a list is of another kind.
+    #[error("element {index} is not {expected}")]
+    InvalidElement {
+        /// Which.
+        index: u64,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The end of a list is not the empty list.
+    #[error("the list is improper: it has no end after {len} elements")]
+    ImproperList {
+        /// Its elements.
+        len: u64,
+    },
     /// More distinct words than allowed.
     #[error("the text has more than {max} distinct words")]
     TooManyWords {
@@ -95,6 +124,10 @@ impl Error {
         match self {
             Error::Empty { .. } => "empty",
             Error::Unaligned { .. } => "unaligned",
+            Error::MixedNumbers { .. } => "mixed_numbers",
+            Error::IntegerTooLarge { .. } => "integer_too_large",
+            Error::InvalidElement { .. } => "invalid_element",
+            Error::ImproperList { .. } => "improper_list",
             Error::TooManyWords { .. } => "too_many_words",
             Error::UnknownKernel(_) => "unknown_kernel",
             Error::UnknownArgument { .. } => "unknown_option",
@@ -105,6 +138,22 @@ impl Error {
             Error::Unfinished => "unfinished",
             Error::Compression(error) => error.reason(),
             Error::OutOfMemory { .. } => "out_of_memory",
+        }
+    }
+
+    /// The figures of the message, by name.
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Error::Empty { needed, given, .. } => vec![("needed", *needed), ("given", *given)],
+            Error::Unaligned { bytes, size, .. } => {
+                vec![("bytes", *bytes as u64), ("element_size", *size as u64)]
+            }
+            Error::MixedNumbers { index }
+            | Error::IntegerTooLarge { index }
+            | Error::InvalidElement { index, .. } => vec![("index", *index)],
+            Error::TooManyWords { max } => vec![("max_words", *max)],
+            Error::OutOfMemory { bytes } => vec![("bytes", *bytes)],
+            _ => vec![],
         }
     }
 }

@@ -15,8 +15,10 @@ mod count;
 mod cursor;
 mod error;
 mod extremes;
+mod gather;
 mod histogram;
 mod input;
+mod job;
 mod mean;
 mod number;
 mod quantiles;
@@ -38,7 +40,9 @@ use std::ops::Range;
 pub use args::{Arg, Args};
 pub use buffer::Buffer;
 pub use error::Error;
+pub use gather::Gather;
 pub use input::{Input, Numbers, Takes};
+pub use job::{Fault, Job, Remains, Slice, Source, Work};
 pub use number::Kind;
 pub use tally::{Word, Words};
 pub use value::{Histogram, Packed, Value};
@@ -105,7 +109,7 @@ pub enum Splits {
 use Splits::{Always, Many, Never};
 
 /// What one of many costs beside its bytes, in bytes.
-const ITEM: usize = 256;
+pub const ITEM: usize = 256;
 
 /// Every kernel.
 #[rustfmt::skip]
@@ -167,6 +171,11 @@ impl Entry {
             _ => 0,
         };
         (input.bytes() + items * ITEM).div_ceil(self.per_percent)
+    }
+
+    /// Bytes of input that take so many times 10 microseconds.
+    pub fn bytes_within(&self, percent: usize) -> usize {
+        self.per_percent.saturating_mul(percent)
     }
 
     /// A kernel for a range of the input (`0..input.len()` for all of it), with its arguments.

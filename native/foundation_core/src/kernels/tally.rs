@@ -60,6 +60,8 @@ pub struct Words {
     lowercase: bool,
     max: u64,
     len: u64,
+    /// Shard and place of the next word that [`Words::pop`] hands out.
+    next: (usize, usize),
 }
 
 pub(super) use Words as Tally;
@@ -75,6 +77,7 @@ impl Words {
             lowercase,
             max,
             len: 0,
+            next: (0, 0),
         }
     }
 
@@ -96,6 +99,24 @@ impl Words {
     /// The words, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Word> {
         self.shards.iter().flat_map(|shard| shard.table.iter())
+    }
+
+    /// The next word, of all in no order; what held those before is freed by and by.
+    pub fn pop(&mut self) -> Option<Word> {
+        loop {
+            let shard = self.shards.get_mut(self.next.0)?;
+            if self.next.1 == shard.table.num_buckets() {
+                shard.table = HashTable::new();
+                shard.charge.set(0);
+                self.next = (self.next.0 + 1, 0);
+                continue;
+            }
+            self.next.1 += 1;
+            if let Some(word) = shard.table.get_bucket(self.next.1 - 1) {
+                self.len -= 1;
+                return Some(*word);
+            }
+        }
     }
 
     /// Counts a word.

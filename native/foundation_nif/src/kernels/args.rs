@@ -1,0 +1,101 @@
+//! What a kernel is asked for.
+use foundation_core::kernels::{Arg, Args, Kind};
+use rustler::{Encoder, Error, ListIterator, NifResult, Term, TermType};
+
+use super::atoms;
+
+/// How the input is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One binary of bytes.
+    Bytes,
+    /// A list of binaries.
+    Many,
+    /// A list of numbers.
+    List,
+    /// One binary of numbers.
+    Packed(Kind),
+}
+
+impl Form {
+    pub fn decode(term: Term) -> NifResult<Form> {
+        let name = term.atom_to_string()?;
+        match name.as_str() {
+            "bytes" => Ok(Form::Bytes),
+            "many" => Ok(Form::Many),
+            "list" => Ok(Form::List),
+            kind => Kind::find(kind).map(Form::Packed).ok_or(Error::BadArg),
+        }
+    }
+
+    pub fn is_list(self) -> bool {
+        matches!(self, Form::Many | Form::List)
+    }
+}
+
+/// Elements of an argument that are read on a normal scheduler.
+const SHORT: usize = 1000;
+
+/// More than any kernel takes: what is longer need not be read to its end to be refused.
+const LONGEST: usize = (1 << 20) + 2;
+const LONGEST_BYTES: usize = (1 << 16) + 1;
+
+/// Whether an argument takes long to read.
+pub fn are_long(args: Term) -> NifResult<bool> {
+    for pair in args.decode::<ListIterator>()? {
+        let (_, value): (Term, Term) = pair.decode()?;
+        if let Ok(mut list) = value.decode::<ListIterator>()
+            && list.nth(SHORT).is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The arguments, a list of `{name, value}`.
+pub fn decode(args: Term) -> NifResult<Args> {
+    let mut decoded = Args::new();
+    for pair in args.decode::<ListIterator>()? {
+        let (name, value): (Term, Term) = pair.decode()?;
+        decoded.push(&name.atom_to_string()?, arg(value)?);
+    }
+    Ok(decoded)
+}
+
+fn arg(term: Term) -> NifResult<Arg> {
+    Ok(match term.get_type() {
+        TermType::Integer => integer(term),
+        TermType::Float => Arg::Float(term.decode()?),
+        TermType::Atom if term == atoms::r#true().encode(term.get_env()) => Arg::Bool(true),
+        TermType::Atom if term == atoms::r#false().encode(term.get_env()) => Arg::Bool(false),
+        TermType::Atom => Arg::Word(term.atom_to_string()?),
+        TermType::Binary => {
+            let bytes = term.decode_as_binary()?;
+            Arg::Bytes(bytes[..bytes.len().min(LONGEST_BYTES)].to_vec())
+        }
+        TermType::List => Arg::Floats(floats(term)?),
+        _ => return Err(Error::BadArg),
+    })
+}
+
+/// No kernel takes what does not fit, so that it may be anything of the wrong kind.
+fn integer(term: Term) -> Arg {
+    match (term.decode::<i64>(), term.decode::<u64>()) {
+        (Ok(int), _) => Arg::Int(int.into()),
+        (_, Ok(int)) => Arg::Int(int.into()),
+        _ => Arg::Word("an integer beyond 64 bits".to_owned()),
+    }
+}
+
+fn floats(list: Term) -> NifResult<Vec<f64>> {
+    let mut floats = Vec::new();
+    for number in list.decode::<ListIterator>()?.take(LONGEST) {
+        let float = number
+            .decode::<f64>()
+            .or_else(|_| number.decode::<i64>().map(|int| int as f64))?;
+        floats.try_reserve(1).map_err(|_| Error::BadArg)?;
+        floats.push(float);
+    }
+    Ok(floats)
+}

@@ -1,0 +1,118 @@
+//! Inputs that are worked on at once, on the caller's own scheduler.
+use foundation_core::cutoffs::{
+    DECODE_LIST_PER_PERCENT, ENCODE_LIST_PER_PERCENT, KERNEL_PERCENT, WORD_BYTES_PER_PERCENT,
+};
+use foundation_core::kernels::{Args, Entry, Error, ITEM, Input, Kind, Numbers, Step, Value};
+use rustler::{Env, Term};
+
+use super::args::Form;
+use super::binaries::{bytes_of, invalid, shifted};
+use super::cells::Cells;
+use super::give::{self, Given};
+use super::numbers::List;
+
+/// The result, `None` where that would take too long.
+type Answer<'a> = Result<Option<Term<'a>>, Error>;
+
+pub fn run<'a>(env: Env<'a>, entry: &Entry, form: Form, data: Term<'a>, args: Args) -> Answer<'a> {
+    match form {
+        Form::Bytes => one(env, entry, None, data, args),
+        Form::Packed(kind) => one(env, entry, Some(kind), data, args),
+        Form::List => list(env, entry, data, args),
+        Form::Many => many(env, entry, data, args),
+    }
+}
+
+fn one<'a>(
+    env: Env<'a>,
+    entry: &Entry,
+    kind: Option<Kind>,
+    data: Term<'a>,
+    args: Args,
+) -> Answer<'a> {
+    if shifted(data.as_c_arg()) > most(entry) {
+        return Ok(None);
+    }
+    let bytes = bytes_of(data).unwrap_or(&[]);
+    if bytes.len() > most(entry) {
+        return Ok(None);
+    }
+    let input = match kind {
+        None => Input::Bytes(bytes),
+        Some(kind) => Input::Packed(Numbers::new(kind, bytes)?),
+    };
+    work(env, entry, &input, false, args).map(Some)
+}
+
+/// Bytes that take no longer than they may, their result included.
+fn most(entry: &Entry) -> usize {
+    let most = entry.bytes_within(KERNEL_PERCENT);
+    match entry.name {
+        "words" => most.min(WORD_BYTES_PER_PERCENT * KERNEL_PERCENT),
+        _ => most,
+    }
+}
+
+/// Numbers of a list that take no longer than they may: decoded, worked on and, where the result
+/// is a list, encoded.
+fn most_numbers(entry: &Entry) -> usize {
+    const SCALE: usize = 1 << 20;
+    let work = 8 * SCALE / entry.bytes_within(1).max(1);
+    let encode = match entry.name {
+        "sort" | "top_k" => SCALE / ENCODE_LIST_PER_PERCENT,
+        _ => 0,
+    };
+    KERNEL_PERCENT * SCALE / (SCALE / DECODE_LIST_PER_PERCENT + work + encode)
+}
+
+fn list<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'a> {
+    let most = most_numbers(entry);
+    let mut list = List::new()?;
+    let rest = list.read(env, data, &mut |len| len <= most)?;
+    if !rest.is_empty_list() || list.len() > most {
+        return Ok(None);
+    }
+    list.gather().join(&mut || true)?;
+    let input = list.input().ok_or(Error::Unfinished)?;
+    work(env, entry, &input, true, args).map(Some)
+}
+
+fn many<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'a> {
+    let mut items = Vec::new();
+    let mut left = most(entry);
+    let mut cells = Cells::new(env, data);
+    while let Some(head) = cells.head() {
+        // SAFETY: the element is of this environment.
+        let head = unsafe { Term::new(env, head) };
+        if shifted(head.as_c_arg()) > left {
+            return Ok(None);
+        }
+        let item = bytes_of(head).ok_or_else(|| invalid(items.len()))?;
+        let Some(rest) = left.checked_sub(item.len() + ITEM) else {
+            return Ok(None);
+        };
+        left = rest;
+        items.push(item);
+        cells.advance();
+    }
+    cells.rest(env, items.len())?;
+    work(env, entry, &Input::Many(&items), false, args).map(Some)
+}
+
+fn work<'a>(
+    env: Env<'a>,
+    entry: &Entry,
+    input: &Input,
+    listed: bool,
+    args: Args,
+) -> Result<Term<'a>, Error> {
+    let mut kernel = entry.create(input, 0..input.len(), args)?;
+    while kernel.step(input, &mut || true)? == Step::More {}
+    let value = kernel.finish()?;
+    let is_words = matches!(value, Value::Words(_));
+    let (mut value, acc) = (Some(value), Term::list_new_empty(env));
+    match give::slice(env, &mut value, input, listed, acc, &mut || true)? {
+        Given::All(pairs) if is_words => give::map(env, pairs),
+        Given::All(term) | Given::More(term) | Given::Pairs(term) => Ok(term),
+    }
+}
