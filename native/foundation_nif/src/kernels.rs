@@ -157,6 +157,9 @@ fn create<'a>(env: Env<'a>, given: &[Term<'a>]) -> NifResult<Term<'a>> {
 /// Reads on in a list: `{:more, rest}` or `:ok`.
 #[rustler::nif(name = "kernels_feed", schedule = "DirtyCpu")]
 fn feed<'a>(env: Env<'a>, job: &Job, list: Term<'a>) -> NifResult<Term<'a>> {
+    if !list.is_list() {
+        return Err(Error::BadArg);
+    }
     let mut more = slice(env);
     let fed = job.job.feed(|held| held.feed(env, list, &mut more));
     answer(env, fed, |(rest, complete)| match complete {

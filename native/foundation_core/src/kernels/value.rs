@@ -13,16 +13,16 @@ pub enum Value {
     Float(f64),
     /// Several, in the order they were asked for.
     Floats(Vec<f64>),
-    /// Hashes, in the order of the input.
-    Hashes(Buffer<u128>),
+    /// Hashes, in the order of the input, in pieces.
+    Hashes(Vec<Buffer<u128>>),
     /// Packed numbers.
     Packed(Packed),
     /// How often values fell where.
     Histogram(Histogram),
     /// How often words were seen.
     Words(Words),
-    /// Binaries, in the order of the input.
-    Binaries(Vec<Buffer<u8>>),
+    /// Binaries, in the order of the input, in pieces.
+    Binaries(Vec<Vec<Buffer<u8>>>),
 }
 
 /// Packed numbers, in the books while they live.

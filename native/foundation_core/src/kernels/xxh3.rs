@@ -134,16 +134,9 @@ impl Kernel for Hash {
         if !self.many {
             return Ok(Value::Unsigned(self.hashes.first().copied().unwrap_or(0)));
         }
-        if !self.joined.is_empty() {
-            let all = self.joined.iter().map(|hashes| hashes.len()).sum::<usize>();
-            let mut hashes = Buffer::with_room(self.hashes.len() + all)?;
-            hashes.vec().extend_from_slice(&self.hashes);
-            for more in &self.joined {
-                hashes.vec().extend_from_slice(more);
-            }
-            self.hashes = hashes;
-        }
-        Ok(Value::Hashes(self.hashes))
+        // One by one they are not moved again: that would take as long as there are many.
+        self.joined.insert(0, self.hashes);
+        Ok(Value::Hashes(self.joined))
     }
 
     fn progress(&self) -> (u64, u64) {

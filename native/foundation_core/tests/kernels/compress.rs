@@ -8,7 +8,7 @@ use crate::run::{Cuts, cuts, run};
 
 fn frames(items: &[&[u8]], cuts: &Cuts) -> Vec<Buffer<u8>> {
     match run("compress_many", Input::Many(items), Args::new(), cuts) {
-        Ok(Value::Binaries(frames)) => frames,
+        Ok(Value::Binaries(pieces)) => pieces.into_iter().flatten().collect(),
         other => panic!("{other:?}"),
     }
 }

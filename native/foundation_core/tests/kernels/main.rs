@@ -5,7 +5,9 @@
 mod bytes;
 mod compress;
 mod faults;
+mod gather;
 mod histogram;
+mod job;
 mod numbers;
 mod order;
 mod quantiles;

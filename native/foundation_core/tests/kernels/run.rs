@@ -127,6 +127,10 @@ impl Packed {
         Packed::new(Kind::I64, &bytes, 1)
     }
 
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.offset..]
+    }
+
     pub fn input(&self) -> Input<'_> {
         Input::Packed(Numbers::new(self.kind, &self.bytes[self.offset..]).unwrap())
     }

@@ -1,8 +1,9 @@
 //! What a kernel is asked for.
 use foundation_core::kernels::{Arg, Args, Kind};
-use rustler::{Encoder, Error, ListIterator, NifResult, Term, TermType};
+use rustler::{Encoder, Error, NifResult, Term, TermType};
 
 use super::atoms;
+use super::cells::Cells;
 
 /// How the input is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +41,32 @@ const SHORT: usize = 1000;
 const LONGEST: usize = (1 << 20) + 2;
 const LONGEST_BYTES: usize = (1 << 16) + 1;
 
+/// The elements of a proper list, `most` at most.
+fn elements<'a>(list: Term<'a>, most: usize) -> NifResult<Vec<Term<'a>>> {
+    let (env, mut elements) = (list.get_env(), Vec::new());
+    let mut cells = Cells::new(env, list);
+    while elements.len() < most
+        && let Some(head) = cells.head()
+    {
+        elements.try_reserve(1).map_err(|_| Error::BadArg)?;
+        // SAFETY: the element is of the environment of its list.
+        elements.push(unsafe { Term::new(env, head) });
+        cells.advance();
+    }
+    let proper = cells.rest(env, elements.len());
+    proper.map(|_| elements).map_err(|_| Error::BadArg)
+}
+
+/// The arguments by name: those that any kernel knows are few.
+fn pairs<'a>(args: Term<'a>) -> NifResult<Vec<(Term<'a>, Term<'a>)>> {
+    let pairs = elements(args, SHORT)?;
+    pairs.into_iter().map(|pair| pair.decode()).collect()
+}
+
 /// Whether an argument takes long to read.
 pub fn are_long(args: Term) -> NifResult<bool> {
-    for pair in args.decode::<ListIterator>()? {
-        let (_, value): (Term, Term) = pair.decode()?;
-        if let Ok(mut list) = value.decode::<ListIterator>()
-            && list.nth(SHORT).is_some()
-        {
+    for (_, value) in pairs(args)? {
+        if value.is_list() && elements(value, SHORT + 1)?.len() > SHORT {
             return Ok(true);
         }
     }
@@ -56,8 +76,7 @@ pub fn are_long(args: Term) -> NifResult<bool> {
 /// The arguments, a list of `{name, value}`.
 pub fn decode(args: Term) -> NifResult<Args> {
     let mut decoded = Args::new();
-    for pair in args.decode::<ListIterator>()? {
-        let (name, value): (Term, Term) = pair.decode()?;
+    for (name, value) in pairs(args)? {
         decoded.push(&name.atom_to_string()?, arg(value)?);
     }
     Ok(decoded)
@@ -90,10 +109,9 @@ fn integer(term: Term) -> Arg {
 
 fn floats(list: Term) -> NifResult<Vec<f64>> {
     let mut floats = Vec::new();
-    for number in list.decode::<ListIterator>()?.take(LONGEST) {
-        let float = number
-            .decode::<f64>()
-            .or_else(|_| number.decode::<i64>().map(|int| int as f64))?;
+    for number in elements(list, LONGEST)? {
+        let int = || number.decode::<i64>().map(|int| int as f64);
+        let float = number.decode::<f64>().or_else(|_| int())?;
         floats.try_reserve(1).map_err(|_| Error::BadArg)?;
         floats.push(float);
     }

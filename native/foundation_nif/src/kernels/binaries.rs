@@ -6,6 +6,7 @@ use foundation_core::kernels::{Error, Gather, Input, Kind, Numbers};
 use foundation_core::memory::{Charge, Owner};
 use rustler::sys::*;
 use rustler::{Env, Term};
+use smallvec::SmallVec;
 
 use super::cells::Cells;
 use crate::terms::{self, Binaries, bits, word};
@@ -13,14 +14,17 @@ use crate::terms::{self, Binaries, bits, word};
 /// What an environment takes, with the first fragment of its heap.
 const ENV_BYTES: u64 = 2464;
 
-/// What a reference takes there, with its share of what fragments leave free: up to eleven words.
-const REFERENCE_BYTES: u64 = 104;
+/// What a reference takes there: up to eleven words and its place in a tuple.
+const REFERENCE_BYTES: u64 = 96;
 
 /// Binaries of one environment, so that freeing one takes under a millisecond.
 const MOST: usize = 4096;
 
 /// Binaries between two looks at the clock: about 20 microseconds.
 const BLOCK: usize = 128;
+
+/// As many bytes of binaries that have to be copied.
+const COPIED: usize = 64 * 1024;
 
 /// An environment of a job's own.
 pub struct Own(*mut ErlNifEnv);
@@ -198,16 +202,20 @@ impl Many {
     ) -> Result<Term<'a>, Error> {
         let mut cells = Cells::new(env, list);
         while cells.head().is_some() {
-            let mut block = [&[][..]; BLOCK];
-            let mut len = 0;
-            for place in &mut block {
-                let Some(head) = cells.head() else { break };
-                let bytes = self.refer(head);
-                *place = bytes.ok_or_else(|| self.invalid(len))?;
-                len += 1;
+            let (mut block, mut copied) = (SmallVec::<[ErlNifTerm; BLOCK]>::new(), 0);
+            while block.len() < BLOCK
+                && copied < COPIED
+                && let Some(head) = cells.head()
+            {
+                // SAFETY: the term is of this environment.
+                if unsafe { enif_is_binary(env.as_c_arg(), head) } == 0 {
+                    return Err(invalid(self.items.len() + block.len()));
+                }
+                copied += shifted(head);
+                block.push(head);
                 cells.advance();
             }
-            self.items.add(&block[..len])?;
+            self.refer(env, &block, copied)?;
             if !more(self.items.len()) {
                 break;
             }
@@ -215,27 +223,35 @@ impl Many {
         cells.rest(env, self.items.len())
     }
 
-    fn invalid(&self, behind: usize) -> Error {
-        invalid(self.items.len() + behind)
-    }
-
-    fn refer(&mut self, term: ErlNifTerm) -> Option<&'static [u8]> {
-        let mut bytes = REFERENCE_BYTES + shifted(term) as u64;
-        if self.count == MOST {
+    /// Refers to binaries: all of them as one tuple, which takes one fragment of a heap.
+    fn refer(&mut self, env: Env, block: &[ErlNifTerm], copied: usize) -> Result<(), Error> {
+        let bytes = REFERENCE_BYTES * block.len() as u64 + copied as u64;
+        self.charge.set(self.charge.bytes() + bytes);
+        if self.count >= MOST {
+            self.charge.set(self.charge.bytes() + ENV_BYTES);
             self.envs.push(Own::new());
             self.count = 0;
-            bytes += ENV_BYTES;
         }
-        self.charge.set(self.charge.bytes() + bytes);
-        let own = self.envs.last_mut()?;
-        // SAFETY: the term is alive.
-        if unsafe { enif_is_binary(own.0, term) } == 0 {
-            return None;
+        self.count += block.len();
+        let own = self.envs.last_mut().ok_or(Error::Mismatch)?;
+        let (mut arity, mut elements) = (0, std::ptr::null());
+        let mut found = [&[][..]; BLOCK];
+        // SAFETY: the terms are alive, in an environment that is this call's own; the copy has as
+        // many elements as there were terms. Their bytes live in this, beside their environment,
+        // and leave it only as borrowed.
+        unsafe {
+            let tuple =
+                enif_make_tuple_from_array(env.as_c_arg(), block.as_ptr(), block.len() as u32);
+            let tuple = own.refer(tuple);
+            enif_get_tuple(own.0, tuple, &mut arity, &mut elements);
+            if arity.unsigned_abs() as usize != block.len() {
+                return Err(Error::Mismatch);
+            }
+            for (at, place) in found[..block.len()].iter_mut().enumerate() {
+                *place = own.bytes(*elements.add(at)).ok_or(Error::Mismatch)?;
+            }
         }
-        self.count += 1;
-        let term = own.refer(term);
-        // SAFETY: the bytes live in this, beside their environment, and leave it only as borrowed.
-        unsafe { own.bytes(term) }
+        self.items.add(&found[..block.len()])
     }
 
     pub fn input(&self) -> Option<Input<'_>> {

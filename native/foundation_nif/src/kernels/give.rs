@@ -153,16 +153,22 @@ fn numbers<'a>(
 
 fn hashes<'a>(
     env: Env<'a>,
-    mut hashes: Buffer<u128>,
+    mut pieces: Vec<Buffer<u128>>,
     acc: Term<'a>,
     more: &mut dyn FnMut() -> bool,
 ) -> Slice<'a> {
-    let (left, list) = prepend(env, &hashes, acc, more, |hash| hash.encode(env).as_c_arg());
-    if left == 0 {
-        return (None, All(list));
+    let mut list = acc;
+    while let Some(mut piece) = pieces.pop() {
+        let term = |hash: u128| hash.encode(env).as_c_arg();
+        let (left, front) = prepend(env, &piece, list, more, term);
+        list = front;
+        if left > 0 {
+            piece.truncate(left);
+            pieces.push(piece);
+            return (Some(Value::Hashes(pieces)), More(list));
+        }
     }
-    hashes.truncate(left);
-    (Some(Value::Hashes(hashes)), More(list))
+    (None, All(list))
 }
 
 fn histogram<'a>(
@@ -213,18 +219,22 @@ fn pairs<'a>(
 
 fn frames<'a>(
     env: Env<'a>,
-    mut frames: Vec<Buffer<u8>>,
+    mut pieces: Vec<Vec<Buffer<u8>>>,
     acc: Term<'a>,
     more: &mut dyn FnMut() -> bool,
 ) -> Result<Slice<'a>, Error> {
     let (mut list, mut bytes) = (acc, 0);
-    while let Some(frame) = frames.pop() {
+    while let Some(frames) = pieces.last_mut() {
+        let Some(frame) = frames.pop() else {
+            pieces.pop();
+            continue;
+        };
         bytes += frame.len().min(LARGE) + 256;
         list = list.list_prepend(binary(env, frame)?);
         if bytes > FEW * 1024 {
             bytes = 0;
-            if !frames.is_empty() && !more() {
-                return Ok((Some(Value::Binaries(frames)), More(list)));
+            if !more() {
+                return Ok((Some(Value::Binaries(pieces)), More(list)));
             }
         }
     }
