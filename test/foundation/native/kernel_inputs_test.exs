@@ -127,6 +127,13 @@ defmodule Foundation.Native.KernelInputsTest do
       assert Native.kernels_now(:words, :bytes, binary_part(large, 0, 10_000), []) == :large
     end
 
+    test "is not worked on at once where much of it is kept in order" do
+      numbers = Enum.to_list(1..4_000)
+      assert {:ok, [4_000 | _]} = Native.kernels_now(:top_k, :list, numbers, k: 100)
+      assert Native.kernels_now(:top_k, :list, numbers, k: 4_000) == :large
+      assert both(:top_k, :list, Enum.take(numbers, 100), k: 4_000) == {:ok, Enum.to_list(100..1)}
+    end
+
     test "makes no large result" do
       args = [bins: 100_000, min: 0, max: 1]
       assert Native.kernels_now(:histogram, :list, [1], args) == :large

@@ -62,6 +62,14 @@ impl Args {
         })
     }
 
+    /// A whole number, which stays.
+    pub(super) fn whole(&self, name: &str) -> Option<i128> {
+        match self.0.iter().find(|(known, _)| known == name) {
+            Some((_, Arg::Int(int))) => Some(*int),
+            _ => None,
+        }
+    }
+
     pub(super) fn take(&mut self, name: &str) -> Option<Arg> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(at).1)

@@ -65,15 +65,6 @@ impl<'a> Input<'a> {
         self.len() == 0
     }
 
-    /// Bytes of all of it: what says how long a kernel takes.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Input::Packed(numbers) => numbers.bytes.len(),
-            Input::Bytes(bytes) => bytes.len(),
-            Input::Many(items) => items.iter().map(|item| item.len()).sum(),
-        }
-    }
-
     /// The kind of its numbers.
     pub(super) fn kind(&self) -> Result<Kind, Error> {
         match self {

@@ -108,8 +108,14 @@ pub enum Splits {
 
 use Splits::{Always, Many, Never};
 
-/// What one of many costs beside its bytes, in bytes.
+/// What one of many binaries costs beside its bytes, in bytes.
 pub const ITEM: usize = 256;
+
+/// Bytes that are sorted in 10 microseconds.
+const SORTED: usize = 2_000;
+
+/// As many of the greatest take no longer than one.
+const FEW: i128 = 100;
 
 /// Every kernel.
 #[rustfmt::skip]
@@ -121,7 +127,7 @@ pub const KERNELS: [Entry; 14] = [
     entry("max", Takes::Numbers, Always, 50_000, extremes::max),
     entry("quantiles", Takes::Numbers, Never, 12_000, quantiles::new),
     entry("histogram", Takes::Numbers, Always, 8_000, histogram::new),
-    entry("sort", Takes::Numbers, Always, 2_000, sort::new),
+    entry("sort", Takes::Numbers, Always, SORTED, sort::new),
     entry("top_k", Takes::Numbers, Always, 10_000, top_k::new),
     entry("count", Takes::Bytes, Always, 10_000, count::new),
     entry("words", Takes::Bytes, Always, 700, words::new),
@@ -164,18 +170,14 @@ impl Entry {
         }
     }
 
-    /// About how many times 10 microseconds, one per cent of the VM's time slice, an input takes.
-    pub fn percent(&self, input: &Input) -> usize {
-        let items = match input {
-            Input::Many(items) => items.len(),
-            _ => 0,
+    /// Bytes of input that take so many times 10 microseconds with these arguments.
+    pub fn bytes_within(&self, percent: usize, args: &Args) -> usize {
+        // What few numbers leave alone, a large heap of the greatest does with all.
+        let per_percent = match args.whole("k") {
+            Some(k) if k > FEW => SORTED,
+            _ => self.per_percent,
         };
-        (input.bytes() + items * ITEM).div_ceil(self.per_percent)
-    }
-
-    /// Bytes of input that take so many times 10 microseconds.
-    pub fn bytes_within(&self, percent: usize) -> usize {
-        self.per_percent.saturating_mul(percent)
+        per_percent.saturating_mul(percent)
     }
 
     /// A kernel for a range of the input (`0..input.len()` for all of it), with its arguments.

@@ -119,22 +119,24 @@ fn ranges_that_are_none_of_the_input_are_refused() {
 }
 
 #[test]
-fn what_takes_longer_costs_more() {
-    let numbers = |count: usize| Packed::i64s(&vec![1; count]);
-    let (small, large) = (numbers(1000), numbers(100_000));
-    for name in ["sum", "sort"] {
-        let percent = |packed: &Packed| find(name).unwrap().percent(&packed.input());
-        assert!(
-            percent(&small) <= 5 && percent(&large) > percent(&small),
-            "{name}"
+fn what_takes_longer_has_less_room() {
+    let within = |name: &str, args: &Args| find(name).unwrap().bytes_within(10, args);
+    let top = |k| within("top_k", &Args::new().with("k", Arg::Int(k)));
+    assert!(within("sum", &Args::new()) > within("sort", &Args::new()));
+    assert_eq!(top(1), top(100));
+    assert_eq!(top(101), within("sort", &Args::new()));
+    assert_eq!(top(i128::MAX), top(101));
+    for entry in &KERNELS {
+        let (one, ten) = (
+            entry.bytes_within(1, &Args::new()),
+            within(entry.name, &Args::new()),
         );
+        assert!(one > 0 && ten == one * 10, "{}", entry.name);
     }
-    let many: Vec<&[u8]> = vec![b""; 10_000];
-    assert!(
-        find("words").unwrap().percent(&Input::Many(&many)) >= 100,
-        "items cost, too"
-    );
-    assert_eq!(find("sum").unwrap().percent(&numbers(0).input()), 0);
+    let edges = |count: usize| Args::new().with("edges", Arg::Floats(vec![0.0; count]));
+    let bins = |count| Args::new().with("bins", Arg::Int(count));
+    let many = [edges(1000), edges(1001), bins(1000), bins(1001)];
+    assert_eq!(many.map(|args| args.are_many()), [false, true, false, true]);
 }
 
 /// An input for each kernel, and one of the same kind that is shorter and one that is none.

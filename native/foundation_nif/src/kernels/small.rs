@@ -11,6 +11,9 @@ use super::cells::Cells;
 use super::give::{self, Given};
 use super::numbers::List;
 
+/// What a binary of one word costs beside its bytes, in bytes.
+const WORD: usize = 16;
+
 /// The result, `None` where that would take too long.
 type Answer<'a> = Result<Option<Term<'a>>, Error>;
 
@@ -30,11 +33,12 @@ fn one<'a>(
     data: Term<'a>,
     args: Args,
 ) -> Answer<'a> {
-    if shifted(data.as_c_arg()) > most(entry) {
+    let most = most(entry, &args);
+    if shifted(data.as_c_arg()) > most {
         return Ok(None);
     }
     let bytes = bytes_of(data).unwrap_or(&[]);
-    if bytes.len() > most(entry) {
+    if bytes.len() > most {
         return Ok(None);
     }
     let input = match kind {
@@ -45,8 +49,8 @@ fn one<'a>(
 }
 
 /// Bytes that take no longer than they may, their result included.
-fn most(entry: &Entry) -> usize {
-    let most = entry.bytes_within(KERNEL_PERCENT);
+fn most(entry: &Entry, args: &Args) -> usize {
+    let most = entry.bytes_within(KERNEL_PERCENT, args);
     match entry.name {
         "words" => most.min(WORD_BYTES_PER_PERCENT * KERNEL_PERCENT),
         _ => most,
@@ -55,9 +59,9 @@ fn most(entry: &Entry) -> usize {
 
 /// Numbers of a list that take no longer than they may: decoded, worked on and, where the result
 /// is a list, encoded.
-fn most_numbers(entry: &Entry) -> usize {
+fn most_numbers(entry: &Entry, args: &Args) -> usize {
     const SCALE: usize = 1 << 20;
-    let work = 8 * SCALE / entry.bytes_within(1).max(1);
+    let work = 8 * SCALE / entry.bytes_within(1, args).max(1);
     let encode = match entry.name {
         "sort" | "top_k" => SCALE / ENCODE_LIST_PER_PERCENT,
         _ => 0,
@@ -66,7 +70,7 @@ fn most_numbers(entry: &Entry) -> usize {
 }
 
 fn list<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'a> {
-    let most = most_numbers(entry);
+    let most = most_numbers(entry, &args);
     let mut list = List::new()?;
     let rest = list.read(env, data, &mut |len| len <= most)?;
     if !rest.is_empty_list() || list.len() > most {
@@ -79,7 +83,9 @@ fn list<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'
 
 fn many<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'a> {
     let mut items = Vec::new();
-    let mut left = most(entry);
+    let mut left = most(entry, &args);
+    // Of words the time is that of their pairs.
+    let item_bytes = if entry.name == "words" { WORD } else { ITEM };
     let mut cells = Cells::new(env, data);
     while let Some(head) = cells.head() {
         // SAFETY: the element is of this environment.
@@ -88,7 +94,7 @@ fn many<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'
             return Ok(None);
         }
         let item = bytes_of(head).ok_or_else(|| invalid(items.len()))?;
-        let Some(rest) = left.checked_sub(item.len() + ITEM) else {
+        let Some(rest) = left.checked_sub(item.len() + item_bytes) else {
             return Ok(None);
         };
         left = rest;
