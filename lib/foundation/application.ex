@@ -25,8 +25,9 @@ defmodule Foundation.Application do
       Foundation.BEAM.SharedStore.Reporter,
       # Memory: makes new atoms, one after the other.
       Foundation.BEAM.Memory.Atoms,
-      # Schedulers: who waits for a cancellation.
-      Foundation.BEAM.Schedulers.Cancel.registry()
+      # Schedulers: who waits for a cancellation, and whose turn it is.
+      Foundation.BEAM.Schedulers.Cancel.registry(),
+      Foundation.BEAM.Schedulers.Slots
       # Memory: watches the limits, where the configuration asks for it.
     ] ++ Foundation.BEAM.Memory.Monitor.configured()
   end

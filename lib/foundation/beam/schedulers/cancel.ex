@@ -5,9 +5,7 @@ defmodule Foundation.BEAM.Schedulers.Cancel do
   # collector frees with its last holder, and a name under which whoever waits can be told.
   #
   # Nobody misses a cancellation: a waiting process registers, then reads the flag; `cancel/1` sets
-  # the flag, then tells those that have registered.
-
-  alias Foundation.Error
+  # the flag, then tells those that have registered, by the alias that each waits with.
 
   @enforce_keys [:flag]
   defstruct [:flag]
@@ -31,7 +29,7 @@ defmodule Foundation.BEAM.Schedulers.Cancel do
     :atomics.put(flag, 1, 1)
 
     Registry.dispatch(__MODULE__, flag, fn waiting ->
-      for {pid, _} <- waiting, do: send(pid, {:cancelled, flag})
+      for {_pid, alias} <- waiting, do: send(alias, {alias, :cancelled})
     end)
   end
 
@@ -40,16 +38,18 @@ defmodule Foundation.BEAM.Schedulers.Cancel do
   def cancelled?(nil), do: false
   def cancelled?(%__MODULE__{flag: flag}), do: :atomics.get(flag, 1) != 0
 
-  @doc "From now on the caller gets `{:cancelled, _}` when it is cancelled, also if it was before."
-  @spec await(t() | nil) :: :ok
-  def await(nil), do: :ok
+  @doc "From now on `{alias, :cancelled}` comes when it is cancelled, also if it was before."
+  @spec await(t() | nil, reference()) :: :ok
+  def await(nil, _alias), do: :ok
 
-  def await(%__MODULE__{flag: flag} = handle) do
-    {:ok, _registry} = Registry.register(__MODULE__, flag, nil)
-    if cancelled?(handle), do: send(self(), {:cancelled, flag})
+  def await(%__MODULE__{flag: flag} = handle, alias) do
+    {:ok, _registry} = Registry.register(__MODULE__, flag, alias)
+    if cancelled?(handle), do: send(alias, {alias, :cancelled})
     :ok
   end
 
-  @spec error() :: {:error, Error.t()}
-  def error, do: {:error, Error.new(:cancelled, "the work was cancelled")}
+  @doc "The end of `await/2`. What has come before is left to whoever has the alias."
+  @spec leave(t() | nil) :: :ok
+  def leave(nil), do: :ok
+  def leave(%__MODULE__{flag: flag}), do: Registry.unregister(__MODULE__, flag)
 end

@@ -8,7 +8,7 @@ defmodule Foundation.BEAM.Schedulers.Job do
   # alias at once: with the job the alias ends, and nothing can arrive any more. The reference is
   # made where the waiting begins, so that the VM looks at no message that is older.
 
-  alias Foundation.BEAM.Schedulers.{Cancel, Chunks, Keeper, Pace, Progress, Worker}
+  alias Foundation.BEAM.Schedulers.{Cancel, Chunks, Ends, Keeper, Pace, Progress, Worker}
   alias Foundation.Error
 
   # As an atom: this module depends on nothing above it.
@@ -23,7 +23,7 @@ defmodule Foundation.BEAM.Schedulers.Job do
           term() | {:error, Error.t()}
   def run(plan, fun, pace, progress, options) do
     if Cancel.cancelled?(options.cancel) do
-      Cancel.error()
+      Ends.error(:cancelled, options.timeout)
     else
       workers = workers(plan, options.max_concurrency)
       keeper = Keeper.start(self(), Worker.processes(workers), options)
@@ -46,7 +46,7 @@ defmodule Foundation.BEAM.Schedulers.Job do
 
         verdict ->
           stop(keeper, ref)
-          error(verdict, options)
+          Ends.error(verdict, options.timeout)
       end
     end
   end
@@ -118,12 +118,5 @@ defmodule Foundation.BEAM.Schedulers.Job do
 
   defp result({:chunks, _source, _total}, batches) do
     batches |> Enum.sort_by(&elem(&1, 0), :desc) |> Enum.map(&elem(&1, 1)) |> Chunks.concat()
-  end
-
-  defp error(:cancelled, _options), do: Cancel.error()
-
-  defp error(:timeout, %{timeout: timeout}) do
-    text = "the work was not done within #{timeout} ms"
-    {:error, Error.new(:timeout, text, %{timeout: timeout})}
   end
 end

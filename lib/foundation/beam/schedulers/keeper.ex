@@ -8,15 +8,15 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
   # that run the user's code, and those that it does not know yet die with it by their link. Workers
   # are killed, because the user's code may trap exits.
 
-  alias Foundation.BEAM.Schedulers.Cancel
+  alias Foundation.BEAM.Schedulers.{Cancel, Ends}
 
-  defstruct [:caller, :deadline, :ref, :left, running: MapSet.new(), finished: MapSet.new()]
+  defstruct [:caller, :ends, :ref, :left, running: MapSet.new(), finished: MapSet.new()]
 
   @doc "Of a job with so many processes. It waits for `{:job, ref}`."
   @spec start(pid(), pos_integer(), map()) :: pid()
-  def start(caller, processes, %{timeout: timeout, cancel: cancel}) do
-    deadline = if timeout != :infinity, do: now() + timeout
-    spawn(fn -> init(caller, deadline, processes, cancel) end)
+  def start(caller, processes, options) do
+    ends = Ends.new(options)
+    spawn(fn -> init(caller, ends, processes) end)
   end
 
   @doc "Called in a worker: returns when it may begin."
@@ -44,14 +44,14 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
     :ok
   end
 
-  defp init(caller, deadline, processes, cancel) do
+  defp init(caller, ends, processes) do
     Process.flag(:trap_exit, true)
     caller = Process.monitor(caller)
 
     receive do
       {:job, ref} ->
-        Cancel.await(cancel)
-        loop(%__MODULE__{caller: caller, deadline: deadline, ref: ref, left: processes})
+        Cancel.await(ends.cancel, :erlang.alias())
+        loop(%__MODULE__{caller: caller, ends: ends, ref: ref, left: processes})
 
       {:DOWN, ^caller, _, _, _} ->
         :ok
@@ -75,13 +75,13 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
       {:DOWN, ^caller, _, _, _} ->
         stop(state)
 
-      {:cancelled, _flag} ->
+      {_alias, :cancelled} ->
         stop(state, :cancelled)
 
       :stop ->
         stop(state)
     after
-      left_ms(state.deadline) -> stop(state, :timeout)
+      Ends.left_ms(state.ends) -> stop(state, :timeout)
     end
   end
 
@@ -117,9 +117,4 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
       end
     end)
   end
-
-  defp left_ms(nil), do: :infinity
-  defp left_ms(deadline), do: max(deadline - now(), 0)
-
-  defp now, do: System.monotonic_time(:millisecond)
 end

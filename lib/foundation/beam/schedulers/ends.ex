@@ -1,0 +1,52 @@
+defmodule Foundation.BEAM.Schedulers.Ends do
+  @moduledoc false
+
+  # What ends work before it is done: its time, and whoever cancels it.
+
+  alias Foundation.BEAM.Schedulers.Cancel
+  alias Foundation.Error
+
+  defstruct [:cancel, :deadline]
+
+  @type t :: %__MODULE__{cancel: Cancel.t() | nil, deadline: integer() | nil}
+
+  @typedoc "Which of them did."
+  @type verdict :: :cancelled | :timeout
+
+  @doc "From now on, by the options of that name."
+  @spec new(%{:timeout => timeout(), :cancel => Cancel.t() | nil, optional(atom()) => term()}) ::
+          t()
+  def new(%{timeout: timeout, cancel: cancel}) do
+    %__MODULE__{cancel: cancel, deadline: if(timeout != :infinity, do: now() + timeout)}
+  end
+
+  @doc "For work that others end."
+  @spec never() :: t()
+  def never, do: %__MODULE__{}
+
+  @doc "Whether it is time."
+  @spec check(t()) :: :ok | verdict()
+  def check(%__MODULE__{cancel: cancel} = ends) do
+    cond do
+      Cancel.cancelled?(cancel) -> :cancelled
+      left_ms(ends) == 0 -> :timeout
+      true -> :ok
+    end
+  end
+
+  @doc "Milliseconds until the time is over, as `receive` takes them."
+  @spec left_ms(t()) :: timeout()
+  def left_ms(%__MODULE__{deadline: nil}), do: :infinity
+  def left_ms(%__MODULE__{deadline: deadline}), do: max(deadline - now(), 0)
+
+  @doc "What the user gets."
+  @spec error(verdict(), timeout()) :: {:error, Error.t()}
+  def error(:cancelled, _timeout), do: {:error, Error.new(:cancelled, "the work was cancelled")}
+
+  def error(:timeout, timeout) do
+    text = "the work was not done within #{timeout} ms"
+    {:error, Error.new(:timeout, text, %{timeout: timeout})}
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

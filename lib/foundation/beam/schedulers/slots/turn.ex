@@ -1,0 +1,75 @@
+defmodule Foundation.BEAM.Schedulers.Slots.Turn do
+  @moduledoc false
+
+  # A slot as who asks for it sees it. Each wait has a reference of its own, which is a monitor of
+  # the arbiter and an alias at once: with the answer both end, so that nothing comes later. It is
+  # made where the waiting begins, so that the VM looks at no message that is older.
+
+  alias Foundation.BEAM.Schedulers.{Cancel, Ends, Slots}
+
+  # As an atom: this module depends on nothing above it.
+  @public :"Elixir.Foundation.BEAM.Schedulers"
+
+  @enforce_keys [:job, :id]
+  defstruct [:job, :id, :arbiter, :pressure]
+
+  @typedoc "Of a part of a job; `pressure` is nil while it has no slot."
+  @type t :: %__MODULE__{}
+
+  @doc "For a part of the job of that reference."
+  @spec new(reference()) :: t()
+  def new(job), do: %__MODULE__{job: job, id: make_ref()}
+
+  @doc "Returns once the part has a slot for a slice: the one that it has, while nobody waits."
+  @spec take(t(), Ends.t()) :: {:ok, t()} | Ends.verdict()
+  def take(%__MODULE__{} = turn, ends) do
+    if kept?(turn), do: {:ok, turn}, else: wait(turn, arbiter(), ends)
+  end
+
+  @doc "Gives the slot back. To be called in any case: where there is none, nothing happens."
+  @spec give_back(t()) :: t()
+  def give_back(%__MODULE__{id: id} = turn) do
+    # Also where it seems to have none: it may have been granted one that it waited for no more.
+    if arbiter = Process.whereis(Slots), do: Slots.drop(arbiter, id)
+    %{turn | pressure: nil}
+  end
+
+  # The arbiter may be another one by now, which knows nothing of this slot.
+  defp kept?(%{pressure: nil}), do: false
+
+  defp kept?(%{pressure: pressure, arbiter: arbiter}),
+    do: :atomics.get(pressure, 1) == 0 and Process.whereis(Slots) == arbiter
+
+  defp arbiter, do: Process.whereis(Slots) || exit({:noproc, {@public, :cpu_intensive, 3}})
+
+  defp wait(turn, arbiter, ends) do
+    ref = :erlang.monitor(:process, arbiter, alias: :reply_demonitor)
+    Slots.want(arbiter, turn.job, turn.id, ref)
+    Cancel.await(ends.cancel, ref)
+
+    answer =
+      receive do
+        {^ref, :granted, pressure} -> {:ok, %{turn | arbiter: arbiter, pressure: pressure}}
+        {^ref, :cancelled} -> :cancelled
+        {:DOWN, ^ref, _, _, reason} -> {:down, reason}
+      after
+        Ends.left_ms(ends) -> :timeout
+      end
+
+    Cancel.leave(ends.cancel)
+    Process.demonitor(ref, [:flush])
+    flush(ref)
+
+    with {:down, reason} <- answer, do: exit({reason, {@public, :cpu_intensive, 3}})
+  end
+
+  # What was on its way when the waiting ended in another way.
+  defp flush(ref) do
+    receive do
+      {^ref, _cancelled} -> flush(ref)
+      {^ref, :granted, _pressure} -> flush(ref)
+    after
+      0 -> :ok
+    end
+  end
+end

@@ -1,0 +1,219 @@
+defmodule Foundation.BEAM.Schedulers.SlotsTest do
+  # Has the slots of this VM for itself.
+  use ExUnit.Case
+
+  alias Foundation.BEAM.Schedulers
+  alias Foundation.BEAM.Schedulers.{Ends, Slots}
+  alias Foundation.BEAM.Schedulers.Slots.Turn
+  alias Foundation.Eventually
+
+  setup do
+    on_exit(fn ->
+      assert Eventually.eventually?(&idle?/0)
+      assert Registry.count(Schedulers.Cancel) == 0
+    end)
+  end
+
+  defp state, do: :sys.get_state(Slots)
+
+  defp idle? do
+    state = state()
+    state.members == %{} and state.monitors == %{} and state.queue.jobs == %{}
+  end
+
+  # A job in a process of its own, which does what it is told to.
+  defp job(ends \\ Ends.never(), name \\ make_ref()) do
+    test = self()
+
+    pid =
+      spawn(fn ->
+        Process.flag(:trap_exit, true)
+        obey(test, Turn.new(name), ends)
+      end)
+
+    on_exit(fn -> Process.exit(pid, :kill) end)
+    pid
+  end
+
+  defp obey(test, turn, ends) do
+    receive do
+      :take ->
+        case Turn.take(turn, ends) do
+          {:ok, turn} ->
+            send(test, {:took, self()})
+            obey(test, turn, ends)
+
+          verdict ->
+            send(test, {verdict, self(), Process.info(self(), [:messages, :monitors, :links])})
+            obey(test, turn, ends)
+        end
+
+      :give_back ->
+        turn = Turn.give_back(turn)
+        send(test, {:gave, self()})
+        obey(test, turn, ends)
+
+      :info ->
+        send(test, {:info, self(), Process.info(self(), [:messages, :monitors, :links])})
+        obey(test, turn, ends)
+    end
+  end
+
+  @clean [messages: [], monitors: [], links: []]
+
+  # So many that nobody else gets one.
+  defp fill do
+    {shared, _all} = Slots.limits()
+
+    for _ <- 1..shared do
+      pid = job()
+      send(pid, :take)
+      assert_receive {:took, ^pid}
+      pid
+    end
+  end
+
+  defp waits(pid) do
+    send(pid, :take)
+    assert Eventually.eventually?(fn -> :gb_sets.size(state().queue.ready) > 0 end)
+    pid
+  end
+
+  test "there is one slot less than there are dirty CPU schedulers, but one at least" do
+    online = :erlang.system_info(:dirty_cpu_schedulers_online)
+    on_exit(fn -> online(online) end)
+    assert Slots.limits() == {max(online - 1, 1), online}
+    online(1)
+    assert Slots.limits() == {1, 1}
+  end
+
+  # The VM does this bit by bit.
+  defp online(count) do
+    :erlang.system_flag(:dirty_cpu_schedulers_online, count)
+    info = fn -> :erlang.system_info(:dirty_cpu_schedulers_online) end
+    assert Eventually.eventually?(fn -> info.() == count end)
+  end
+
+  test "a job alone asks once, and keeps its slot" do
+    pid = job()
+    send(pid, :take)
+    assert_receive {:took, ^pid}
+    :erlang.trace(pid, true, [:send])
+    for _ <- 1..10, do: send(pid, :take)
+    for _ <- 1..10, do: assert_receive({:took, ^pid})
+    send(pid, :info)
+    assert_receive {:info, ^pid, info}
+    assert Enum.sort(info) == Enum.sort(@clean)
+    :erlang.trace(pid, false, [:send])
+    refute_received {:trace, ^pid, :send, {:"$gen_cast", _}, _}
+  end
+
+  test "with another one waiting, the slot goes round" do
+    [one | _] = fill()
+    two = waits(job())
+    refute_received {:took, ^two}
+    send(one, :take)
+    assert_receive {:took, ^two}
+    refute_received {:took, ^one}
+    send(two, :give_back)
+    assert_receive {:took, ^one}
+  end
+
+  test "the slot of a holder that dies goes to the next" do
+    [one | _] = fill()
+    two = waits(job())
+    Process.exit(one, :kill)
+    assert_receive {:took, ^two}
+  end
+
+  test "one that dies while it waits is dropped at once" do
+    [one | _] = fill()
+    two = waits(job())
+    Process.exit(two, :kill)
+    assert Eventually.eventually?(fn -> :gb_sets.is_empty(state().queue.ready) end)
+    assert map_size(state().members) == elem(Slots.limits(), 0)
+    three = waits(job())
+    send(one, :give_back)
+    assert_receive {:took, ^three}
+  end
+
+  test "cancelled while it waits: nothing is left of the wait" do
+    [one | _] = fill()
+    handle = Schedulers.cancel_handle()
+    pid = waits(job(%Ends{cancel: handle}))
+    assert Eventually.eventually?(fn -> Registry.count(Schedulers.Cancel) == 1 end)
+    Schedulers.cancel(handle)
+    assert_receive {:cancelled, ^pid, info}
+    assert Enum.sort(info) == Enum.sort(@clean)
+    # A slot that came to it meanwhile goes back.
+    send(one, :give_back)
+    send(pid, :give_back)
+    assert_receive {:gave, ^pid}
+    three = job()
+    send(three, :take)
+    assert_receive {:took, ^three}
+  end
+
+  test "its time over while it waits: nothing is left of the wait" do
+    [one | _] = fill()
+    pid = waits(job(Ends.new(%{timeout: 20, cancel: Schedulers.cancel_handle()})))
+    assert_receive {:timeout, ^pid, info}
+    assert Enum.sort(info) == Enum.sort(@clean)
+    send(pid, :give_back)
+    send(one, :give_back)
+    assert_receive {:gave, ^one}
+  end
+
+  test "granted and cancelled at once, in any order: no message is left" do
+    [one | _] = fill()
+    :rand.seed(:exsss, {7, 8, 9})
+
+    outcomes =
+      for _ <- 1..200 do
+        handle = Schedulers.cancel_handle()
+        pid = job(%Ends{cancel: handle})
+        send(pid, :take)
+        for _ <- 1..:rand.uniform(40)//1, do: :erlang.yield()
+        send(one, :give_back)
+        for _ <- 1..:rand.uniform(5)//1, do: :erlang.yield()
+        Schedulers.cancel(handle)
+        for message <- [:give_back, :info], do: send(pid, message)
+        assert_receive {:info, ^pid, info}
+        assert Enum.sort(info) == Enum.sort(@clean)
+        assert_receive {:gave, ^one}
+        assert_receive {:gave, ^pid}
+        send(one, :take)
+        assert_receive {:took, ^one}
+        Process.exit(pid, :kill)
+
+        receive do
+          {:took, ^pid} -> :took
+          {:cancelled, ^pid, _} -> :cancelled
+        end
+      end
+
+    assert :took in outcomes and :cancelled in outcomes
+  end
+
+  test "parts of a job that is alone have all slots" do
+    name = make_ref()
+    {_shared, all} = Slots.limits()
+    pids = for _ <- 1..all, do: job(Ends.never(), name)
+    for pid <- pids, do: send(pid, :take)
+    for pid <- pids, do: assert_receive({:took, ^pid})
+  end
+
+  test "when the arbiter dies, who waits exits, and who comes later finds another" do
+    [one | _] = fill()
+    two = waits(job())
+    monitor = Process.monitor(two)
+    before = Process.whereis(Slots)
+    Process.exit(before, :kill)
+    assert_receive {:DOWN, ^monitor, _, _, {:killed, {Schedulers, :cpu_intensive, 3}}}
+    assert Eventually.eventually?(fn -> Process.whereis(Slots) not in [nil, before] end)
+    # Who has a slot asks the new one for it.
+    send(one, :take)
+    assert_receive {:took, ^one}
+    assert map_size(state().members) == 1
+  end
+end
