@@ -30,12 +30,15 @@ defmodule Foundation.BEAM do
   defdelegate optimize_memory(strategy \\ :automatic, opts \\ []), to: Memory
 
   @doc """
-  Calls a function with data in chunks and lets others run between them:
-  `Foundation.BEAM.Schedulers.cpu_intensive/3`.
+  Calls a function with data in chunks and lets others run between them, or has a native kernel
+  work on it: `Foundation.BEAM.Schedulers.cpu_intensive/3`.
 
       iex> Foundation.BEAM.cpu_intensive([1, 2, 3], fn chunk -> Enum.map(chunk, &(&1 + 1)) end)
       [2, 3, 4]
+      iex> Foundation.BEAM.cpu_intensive([2, 1], {:native, :sort})
+      [1, 2]
   """
-  @spec cpu_intensive(term(), (term() -> term()), keyword()) :: term() | {:error, Error.t()}
-  defdelegate cpu_intensive(data, fun, opts \\ []), to: Schedulers
+  @spec cpu_intensive(term(), (term() -> term()) | Schedulers.kernel(), keyword()) ::
+          term() | {:error, Error.t()}
+  defdelegate cpu_intensive(data, fun_or_kernel, opts \\ []), to: Schedulers
 end

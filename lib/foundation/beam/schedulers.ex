@@ -3,14 +3,16 @@ defmodule Foundation.BEAM.Schedulers do
   Heavy work that leaves the system responsive, work shared out over the schedulers, and what the
   schedulers do meanwhile.
 
-    * `cpu_intensive/3` - a function over data, in chunks between which others run.
+    * `cpu_intensive/3` - a function over data, in chunks between which others run; or a native
+      kernel, in slices. `kernels/0` lists these.
     * `cancel_handle/0`, `cancel/1`, `cancelled?/1` - a way to end such work.
     * `balance_work_across_schedulers/3` - a parallel map whose processes take what there is to do.
     * `get_scheduler_utilization/1`, `utilization_stream/1` - how busy each scheduler was.
     * `yield_every/2`, `reductions/1` - reductions, the VM's own measure of work.
   """
 
-  alias Foundation.BEAM.Schedulers.{Balance, Cancel, Cpu, Reductions, Utilization, Yielding}
+  alias Foundation.BEAM.Schedulers.{Balance, Cancel, Cpu, Kernel, Kernels, Reductions}
+  alias Foundation.BEAM.Schedulers.{Utilization, Yielding}
   alias Foundation.{Error, Options}
 
   # Heavy work
@@ -18,8 +20,12 @@ defmodule Foundation.BEAM.Schedulers do
   @typedoc "A handle by which work is cancelled: made here, used on this node, freed with its last holder."
   @opaque cancel_handle :: Cancel.t()
 
+  @typedoc "A native kernel, or what is quicker of that and of Elixir for the data."
+  @type kernel :: {:native, atom()} | {:auto, atom()}
+
   @doc """
-  Calls `fun` with `data` in chunks, and lets other processes run between them.
+  Calls `fun` with `data` in chunks, and lets other processes run between them; or has a native
+  kernel work on it, which the second half of this page is about.
 
   A list is cut into chunks: `fun` gets a chunk, a list, as often as there are chunks, and the lists
   that it returns are joined in order. Only one level is joined: elements that are lists stay lists.
@@ -82,9 +88,22 @@ defmodule Foundation.BEAM.Schedulers do
   does not interrupt, ends in time; work can be seen and ended. Cutting, measuring and joining take
   some 25 ns an item where items cost nothing to speak of, and about a tenth of a chunk's own time at
   the most where they do (`bench/schedulers/cpu.exs` prints both).
+
+  #{Kernels.Docs.section()}
   """
-  @spec cpu_intensive(term(), (term() -> term()), keyword()) :: term() | {:error, Error.t()}
-  def cpu_intensive(data, fun, opts \\ []), do: Cpu.run(data, fun, opts)
+  @spec cpu_intensive(term(), (term() -> term()) | kernel(), keyword()) ::
+          term() | {:error, Error.t()}
+  def cpu_intensive(data, fun_or_kernel, opts \\ []), do: Cpu.run(data, fun_or_kernel, opts)
+
+  @doc """
+  The native kernels that `cpu_intensive/3` takes, each with what it works on and its options.
+
+      iex> kernels = Foundation.BEAM.Schedulers.kernels()
+      iex> Enum.find(kernels, &(&1.name == :sort)).takes
+      :numbers
+  """
+  @spec kernels() :: [Kernel.t(), ...]
+  def kernels, do: Kernels.all()
 
   @doc """
   A new handle for the `:cancel` option, of one call or of many.

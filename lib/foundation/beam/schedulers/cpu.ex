@@ -1,10 +1,11 @@
 defmodule Foundation.BEAM.Schedulers.Cpu do
   @moduledoc false
 
-  # `Schedulers.cpu_intensive/3` for functions: in the caller, or as a job in processes of its own
-  # where something must be able to end it, or several are to share the work.
+  # `Schedulers.cpu_intensive/3`: for functions, in the caller, or as a job in processes of its own
+  # where something must be able to end it, or several are to share the work; for native kernels.
 
-  alias Foundation.BEAM.Schedulers.{Chunks, Job, Pace, Progress, Turns}
+  alias Foundation.BEAM.Schedulers.{Chunks, Ends, Folding, Job, Kernels, NativeJob}
+  alias Foundation.BEAM.Schedulers.{Pace, Progress, Turns}
   alias Foundation.Options
 
   @where "Schedulers.cpu_intensive/3"
@@ -66,7 +67,7 @@ defmodule Foundation.BEAM.Schedulers.Cpu do
   def docs, do: Options.docs(@schema)
 
   @doc "What `cpu_intensive/3` does. Other kinds of work are further clauses here."
-  @spec run(term(), (term() -> term()), keyword()) :: term()
+  @spec run(term(), (term() -> term()) | {:native | :auto, atom()}, keyword()) :: term()
   def run(data, fun, opts) when is_function(fun, 1) do
     options = Options.validate!(opts, @schema, @where)
     plan = Chunks.plan(data, options.chunk_size, @where)
@@ -77,9 +78,27 @@ defmodule Foundation.BEAM.Schedulers.Cpu do
       else: Job.run(plan, fun, pace(options), progress, options)
   end
 
-  def run(_data, fun, _opts) do
-    raise ArgumentError, "#{@where} expects a function of arity 1, got: #{Options.given(fun)}"
+  def run(data, {way, name}, opts) when way in [:native, :auto] do
+    kernel = Kernels.fetch!(name)
+    {options, args} = Kernels.options!(kernel, opts)
+    data = Kernels.data!(kernel, data)
+    ends = Ends.new(options)
+    with_priority(options.priority, fn -> kernel(way, kernel, data, args, ends, options) end)
   end
+
+  def run(_data, fun, _opts) do
+    raise ArgumentError,
+          "#{@where} expects a function of arity 1, {:native, kernel} or {:auto, kernel}, " <>
+            "got: #{Options.given(fun)}"
+  end
+
+  defp kernel(:auto, %{fold?: true} = kernel, {:list, list} = data, args, ends, options) do
+    with :native <- Folding.run(kernel.module, list, ends, options),
+         do: NativeJob.run(kernel, data, args, ends, options)
+  end
+
+  defp kernel(_way, kernel, data, args, ends, options),
+    do: NativeJob.run(kernel, data, args, ends, options)
 
   defp here({:whole, data}, fun, _pace, progress) do
     result = fun.(data)

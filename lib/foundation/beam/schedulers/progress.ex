@@ -27,11 +27,24 @@ defmodule Foundation.BEAM.Schedulers.Progress do
   @spec add(t(), pos_integer()) :: t()
   def add(nil, _count), do: nil
 
-  def add(progress, count) do
-    progress = %{progress | done: progress.done + count}
+  def add(progress, count), do: at(progress, progress.done + count, progress.total)
+
+  @doc "So much is done, of so much."
+  @spec at(t(), non_neg_integer(), non_neg_integer() | :unknown) :: t()
+  def at(nil, _done, _total), do: nil
+
+  def at(progress, done, total) do
+    progress = %{progress | done: done, total: total}
     now = System.monotonic_time(:millisecond)
-    if now - progress.told_at >= progress.every, do: tell(progress, now), else: progress
+    if due?(progress, now), do: tell(progress, now), else: progress
   end
+
+  @doc "Whether the next figures make the user's function run."
+  @spec calls?(t()) :: boolean()
+  def calls?(%__MODULE__{to: to} = progress) when is_function(to),
+    do: due?(progress, System.monotonic_time(:millisecond))
+
+  def calls?(_progress), do: false
 
   @doc "Tells the end, unless that was told already."
   @spec finish(t()) :: t()
@@ -46,6 +59,8 @@ defmodule Foundation.BEAM.Schedulers.Progress do
     told = if is_tuple(to), do: 0
     %__MODULE__{to: to, every: every, total: total, told_at: now, told: told}
   end
+
+  defp due?(progress, now), do: now - progress.told_at >= progress.every
 
   defp tell(progress, now) do
     deliver(progress.to, progress)

@@ -163,9 +163,9 @@ defmodule Foundation.BEAM.Schedulers.CpuTest do
   end
 
   test "bad calls name what was expected" do
-    for fun <- [fn -> :ok end, fn _, _ -> :ok end, :fun, {:module, :fun}] do
+    for fun <- [fn -> :ok end, fn _, _ -> :ok end, :fun, {:module, :fun}, {:native}] do
       assert_raise ArgumentError,
-                   ~r"^Schedulers.cpu_intensive/3 expects a function of arity 1, got: ",
+                   ~r"^Schedulers.cpu_intensive/3 expects a function of arity 1, {:native, .*, got: ",
                    fn -> Schedulers.cpu_intensive([1], fun) end
     end
 

@@ -1,0 +1,26 @@
+defmodule Foundation.BEAM.Schedulers.Kernels.Xxh3128 do
+  @moduledoc false
+
+  @behaviour Foundation.BEAM.Schedulers.Kernel
+
+  @impl true
+  def about do
+    %{
+      takes: :bytes,
+      splits: :many,
+      summary: "the XXH3 hash of 128 bits, which is not cryptographic",
+      returns: "an integer; of a list a list, one hash for each binary"
+    }
+  end
+
+  @impl true
+  def options do
+    [
+      seed: [
+        type: {:integer, 0, 0xFFFF_FFFF_FFFF_FFFF},
+        default: 0,
+        doc: "A number that changes all hashes."
+      ]
+    ]
+  end
+end

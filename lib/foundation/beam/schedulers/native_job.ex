@@ -1,0 +1,173 @@
+defmodule Foundation.BEAM.Schedulers.NativeJob do
+  @moduledoc false
+
+  # A native kernel at work, driven by the process that wants the result: at once where it is small,
+  # else in slices of about a millisecond on dirty CPU schedulers, for each of which it needs a slot.
+  # Between two slices it looks at the clock, at its cancel handle and at those who help it, and
+  # whoever else waits gets the slot. When this process dies, the slice that runs ends by itself.
+
+  alias Foundation.BEAM.Schedulers.{Ends, Kernels, Progress}
+  alias Foundation.BEAM.Schedulers.NativeJob.{Board, Helpers}
+  alias Foundation.BEAM.Schedulers.Slots.Turn
+  alias Foundation.{Error, Native}
+
+  @enforce_keys [:job, :turn, :ends, :progress]
+  defstruct [:job, :turn, :ends, :progress, :board, helpers: []]
+
+  # What is wrong with the call and not with the data.
+  @mistakes [:unknown_kernel, :unknown_option, :invalid_option, :invalid_input]
+
+  @doc "The result of a kernel, by a name that the table has, with checked options."
+  @spec run(map(), {atom(), list() | binary()}, keyword(), Ends.t(), map()) ::
+          term() | {:error, Error.t()}
+  def run(kernel, {kind, data}, args, ends, options) do
+    progress = Progress.new(options.progress, options.progress_interval, :unknown)
+
+    outcome =
+      with :ok <- Ends.check(ends),
+           :large <- Native.kernels_now(kernel.name, kind, data, args),
+           {:ok, job} <- Native.kernels_new(kernel.name, kind, whole(kind, data), args) do
+        state = %__MODULE__{job: job, turn: turn(), ends: ends, progress: progress}
+        large(state, kernel, {kind, data}, options)
+      end
+
+    finish(outcome, kernel, data, progress, options)
+  end
+
+  defp turn, do: Turn.new(make_ref())
+
+  # A binary goes in at once, a list bit by bit.
+  defp whole(kind, _list) when kind in [:list, :many], do: []
+  defp whole(_kind, binary), do: binary
+
+  defp finish({:ok, value}, _kernel, _data, progress, _options) do
+    progress |> Progress.at(1, 1) |> Progress.finish()
+    value
+  end
+
+  defp finish({:ok, value, progress}, _kernel, _data, _progress, _options) do
+    Progress.finish(progress)
+    value
+  end
+
+  defp finish({:error, {:improper_list, _text, _}}, kernel, data, _progress, _options),
+    do: Kernels.improper!(kernel, data)
+
+  defp finish({:error, {mistake, text, _}}, _kernel, _data, _progress, _options)
+       when mistake in @mistakes,
+       do: raise(ArgumentError, "#{text} in Schedulers.cpu_intensive/3")
+
+  defp finish({:error, _fault} = error, _kernel, _data, _progress, _options),
+    do: Error.wrap(error)
+
+  defp finish(verdict, _kernel, _data, _progress, options),
+    do: Ends.error(verdict, options.timeout)
+
+  defp large(state, kernel, data, options) do
+    with {:ok, state} <- feed(state, data),
+         {{:ok, parts}, state} <- slice(state, &Native.kernels_split(&1, wanted(options))),
+         {:ok, state} <- work(%{state | board: Board.new(parts)}, parts, options),
+         {:ok, state} <- slice(state, &Native.kernels_finish/1),
+         {:ok, value, state} <- take(state, if(kernel.about[:pairs?], do: %{}, else: [])) do
+      {:ok, value, state.progress}
+    else
+      {{:error, _fault} = error, _state} -> error
+      other -> other
+    end
+  after
+    Turn.give_back(state.turn)
+    close(state.job)
+  end
+
+  # What the job holds would stay until this process collects its garbage. A helper that was killed
+  # may still be in its slice, which ends within half a millisecond.
+  defp close(job) do
+    unless Native.kernels_close(job) do
+      receive do
+      after
+        1 -> close(job)
+      end
+    end
+  end
+
+  defp wanted(%{parallel: true}), do: :erlang.system_info(:dirty_cpu_schedulers_online)
+  defp wanted(_options), do: 1
+
+  defp feed(state, {kind, list}) when kind in [:list, :many] do
+    with {{:more, rest}, state} <- slice(state, &Native.kernels_feed(&1, list)),
+         do: feed(state, {kind, rest})
+  end
+
+  defp feed(state, _binary), do: {:ok, state}
+
+  # One part is worked on here, each of the others by a helper.
+  defp work(state, 1, _options), do: steps(state)
+
+  defp work(%{job: job, turn: turn, board: board} = state, parts, options) do
+    helpers = Helpers.start(job, turn.job, board, parts, options.priority)
+
+    try do
+      with {:ok, state} <- steps(%{state | helpers: helpers}),
+           # Helpers need the slot that this process has no use for.
+           state = %{state | turn: Turn.give_back(state.turn)},
+           :ok <- Helpers.await(state.helpers, state.ends),
+           {:ok, state} <- slice(%{state | helpers: []}, &Native.kernels_join/1) do
+        steps(state)
+      end
+    after
+      Helpers.stop(helpers)
+    end
+  end
+
+  defp steps(state) do
+    case slice(state, &Native.kernels_step(&1, 0)) do
+      {{:more, done, total}, state} ->
+        Board.put(state.board, 0, done, total)
+        state |> tell() |> steps()
+
+      {:done, state} ->
+        Board.done(state.board, 0)
+        {:ok, tell(state)}
+
+      other ->
+        other
+    end
+  end
+
+  # A list is built from its end, so what there is of it is what the next slice puts the rest before.
+  # Pairs are of a map, which is made here.
+  defp take(state, %{} = map) do
+    case slice(state, &Native.kernels_take(&1, [])) do
+      {{:pairs, pairs}, state} -> take(state, Map.merge(map, Map.new(pairs)))
+      {{:ok, pairs}, state} -> {:ok, Map.merge(map, Map.new(pairs)), state}
+      other -> other
+    end
+  end
+
+  defp take(state, list) do
+    case slice(state, &Native.kernels_take(&1, list)) do
+      {{:more, list}, state} -> take(state, list)
+      {{:ok, value}, state} -> {:ok, value, state}
+      other -> other
+    end
+  end
+
+  # Whatever runs on a dirty scheduler goes through here. `{answer, state}`, or a verdict.
+  defp slice(state, call) do
+    with :ok <- Ends.check(state.ends),
+         {:ok, helpers} <- Helpers.check(state.helpers),
+         {:ok, turn} <- Turn.take(state.turn, state.ends) do
+      {call.(state.job), %{state | turn: turn, helpers: helpers}}
+    end
+  end
+
+  # The user's function may take its time, and may want slots itself.
+  defp tell(%{progress: nil} = state), do: state
+
+  defp tell(state) do
+    calls? = Progress.calls?(state.progress)
+    state = if calls?, do: %{state | turn: Turn.give_back(state.turn)}, else: state
+    {done, total} = Board.figures(state.board)
+    %{state | progress: Progress.at(state.progress, done, total)}
+  end
+end

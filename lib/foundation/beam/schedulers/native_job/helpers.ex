@@ -1,0 +1,123 @@
+defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
+  @moduledoc false
+
+  # The processes that work on the parts of a job beyond the first. They end with their caller, and
+  # before its call returns. They are not linked to it: it may trap exits. How they end says how
+  # their part did.
+
+  alias Foundation.BEAM.Memory.Tether
+  alias Foundation.BEAM.Schedulers.{Cancel, Ends}
+  alias Foundation.BEAM.Schedulers.NativeJob.Board
+  alias Foundation.BEAM.Schedulers.Slots.Turn
+  alias Foundation.Native
+
+  # As an atom: this module depends on nothing above it.
+  @public :"Elixir.Foundation.BEAM.Schedulers"
+
+  @type helper :: {pid(), reference()}
+
+  @doc "One for each part but the first. Slots are asked for in the name of the same job."
+  @spec start(reference(), reference(), Board.t(), pos_integer(), :low | :normal | nil) ::
+          [helper()]
+  def start(job, name, board, parts, priority) do
+    caller = self()
+
+    for part <- 1..(parts - 1)//1 do
+      :erlang.spawn_opt(
+        fn ->
+          Tether.to(caller)
+          steps(job, part, board, Turn.new(name))
+        end,
+        [:monitor, priority: priority || :normal]
+      )
+    end
+  end
+
+  defp steps(job, part, board, turn) do
+    {:ok, turn} = Turn.take(turn, Ends.never())
+
+    case Native.kernels_step(job, part) do
+      {:more, done, total} ->
+        Board.put(board, part, done, total)
+        steps(job, part, board, turn)
+
+      :done ->
+        Board.done(board, part)
+
+      {:error, fault} ->
+        exit({:shutdown, {:fault, fault}})
+    end
+  end
+
+  @doc "Those that are not done yet, or what stands against the job."
+  @spec check([helper()]) :: {:ok, [helper()]} | {:error, term()}
+  def check([]), do: {:ok, []}
+
+  def check([{pid, monitor} = helper | rest]) do
+    if Process.alive?(pid) do
+      with {:ok, left} <- check(rest), do: {:ok, [helper | left]}
+    else
+      receive do
+        {:DOWN, ^monitor, _, _, reason} -> with :ok <- verdict(reason), do: check(rest)
+      end
+    end
+  end
+
+  @doc "Returns when all parts are done, or earlier with what stands against it."
+  @spec await([helper()], Ends.t()) :: :ok | {:error, term()} | Ends.verdict()
+  def await(helpers, ends) do
+    alias = :erlang.alias()
+    Cancel.await(ends.cancel, alias)
+
+    try do
+      each(helpers, alias, ends)
+    after
+      :erlang.unalias(alias)
+      Cancel.leave(ends.cancel)
+      flush(alias)
+    end
+  end
+
+  defp each([], _alias, _ends), do: :ok
+
+  defp each([{_pid, monitor} | rest], alias, ends) do
+    receive do
+      {:DOWN, ^monitor, _, _, reason} ->
+        with :ok <- verdict(reason), do: each(rest, alias, ends)
+
+      {^alias, :cancelled} ->
+        :cancelled
+    after
+      Ends.left_ms(ends) -> :timeout
+    end
+  end
+
+  defp flush(alias) do
+    receive do
+      {^alias, _cancelled} -> flush(alias)
+    after
+      0 -> :ok
+    end
+  end
+
+  defp verdict(:normal), do: :ok
+  defp verdict({:shutdown, {:fault, fault}}), do: {:error, fault}
+  defp verdict(reason), do: exit({reason, {@public, :cpu_intensive, 3}})
+
+  @doc "Ends those that are left."
+  @spec stop([helper()]) :: :ok
+  def stop(helpers) do
+    for {pid, _monitor} <- helpers, do: Process.exit(pid, :kill)
+
+    for {pid, monitor} <- helpers do
+      Process.demonitor(monitor, [:flush])
+      again = Process.monitor(pid)
+
+      receive do
+        {:DOWN, ^again, _, _, _} -> :ok
+      end
+    end
+
+    :ok
+  end
+end
