@@ -21,7 +21,7 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
     state.members == %{} and state.monitors == %{} and state.queue.jobs == %{}
   end
 
-  # A job in a process of its own, which does what it is told to.
+  # A job in a process of its own, which does what it is told to. Each of its slices takes a second.
   defp job(ends \\ Ends.never(), name \\ make_ref()) do
     test = self()
 
@@ -41,7 +41,7 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
         case Turn.take(turn, ends) do
           {:ok, turn} ->
             send(test, {:took, self()})
-            obey(test, turn, ends)
+            obey(test, later(turn), ends)
 
           verdict ->
             send(test, {verdict, self(), Process.info(self(), [:messages, :monitors, :links])})
@@ -58,6 +58,8 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
         obey(test, turn, ends)
     end
   end
+
+  defp later(turn), do: %{turn | since: turn.since - 1_000_000_000}
 
   @clean [messages: [], monitors: [], links: []]
 
@@ -117,6 +119,32 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
     refute_received {:took, ^one}
     send(two, :give_back)
     assert_receive {:took, ^one}
+  end
+
+  test "a turn that has only begun goes on, whoever waits" do
+    test = self()
+
+    pid =
+      spawn(fn ->
+        {:ok, turn} = Turn.take(Turn.new(make_ref()), Ends.never())
+        send(test, :took)
+        receive do: (:waited_for -> :ok)
+        now = %{turn | since: :erlang.monotonic_time(:nanosecond) + 60_000_000_000}
+        send(test, {:kept, Turn.take(now, Ends.never()) == {:ok, now}})
+        Turn.take(later(turn), Ends.never())
+        send(test, :again)
+      end)
+
+    on_exit(fn -> Process.exit(pid, :kill) end)
+    assert_receive :took
+    {shared, _all} = Slots.limits()
+    others = for _ <- 1..shared, do: job()
+    for other <- others, do: send(other, :take)
+    assert Eventually.eventually?(fn -> :gb_sets.size(state().queue.ready) == 1 end)
+    send(pid, :waited_for)
+    assert_receive {:kept, true}
+    for other <- others, do: assert_receive({:took, ^other})
+    refute_received :again
   end
 
   test "the slot of a holder that dies goes to the next" do

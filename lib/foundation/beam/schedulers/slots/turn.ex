@@ -10,17 +10,21 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   # As an atom: this module depends on nothing above it.
   @public :"Elixir.Foundation.BEAM.Schedulers"
 
-  @enforce_keys [:job, :id]
-  defstruct [:job, :id, :arbiter, :pressure]
+  # What a turn has to last, in nanoseconds: short steps of a job (making its kernels, their result)
+  # take no turns of their own, or a short job would have to wait once for each.
+  @least 500_000
 
-  @typedoc "Of a part of a job; `pressure` is nil while it has no slot."
+  @enforce_keys [:job, :id]
+  defstruct [:job, :id, :arbiter, :pressure, :since]
+
+  @typedoc "Of a part of a job; `pressure` is nil while it has no slot, else it has it `since` then."
   @type t :: %__MODULE__{}
 
   @doc "For a part of the job of that reference."
   @spec new(reference()) :: t()
   def new(job), do: %__MODULE__{job: job, id: make_ref()}
 
-  @doc "Returns once the part has a slot for a slice: the one that it has, while nobody waits."
+  @doc "Returns once the part has a slot for a slice: the one that it has, unless its turn is over."
   @spec take(t(), Ends.t()) :: {:ok, t()} | Ends.verdict()
   def take(%__MODULE__{} = turn, ends) do
     if kept?(turn), do: {:ok, turn}, else: wait(turn, arbiter(), ends)
@@ -37,8 +41,12 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   # The arbiter may be another one by now, which knows nothing of this slot.
   defp kept?(%{pressure: nil}), do: false
 
-  defp kept?(%{pressure: pressure, arbiter: arbiter}),
-    do: :atomics.get(pressure, 1) == 0 and Process.whereis(Slots) == arbiter
+  defp kept?(%{pressure: pressure, arbiter: arbiter, since: since}),
+    do:
+      (:atomics.get(pressure, 1) == 0 or now() - since < @least) and
+        Process.whereis(Slots) == arbiter
+
+  defp now, do: :erlang.monotonic_time(:nanosecond)
 
   defp arbiter, do: Process.whereis(Slots) || exit({:noproc, {@public, :cpu_intensive, 3}})
 
@@ -49,9 +57,14 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
 
     answer =
       receive do
-        {^ref, :granted, pressure} -> {:ok, %{turn | arbiter: arbiter, pressure: pressure}}
-        {^ref, :cancelled} -> :cancelled
-        {:DOWN, ^ref, _, _, reason} -> {:down, reason}
+        {^ref, :granted, pressure} ->
+          {:ok, %{turn | arbiter: arbiter, pressure: pressure, since: now()}}
+
+        {^ref, :cancelled} ->
+          :cancelled
+
+        {:DOWN, ^ref, _, _, reason} ->
+          {:down, reason}
       after
         Ends.left_ms(ends) -> :timeout
       end
