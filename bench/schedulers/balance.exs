@@ -1,13 +1,11 @@
 # `balance_work_across_schedulers/3` beside one process, beside `Task.async_stream/3`, and beside a
 # task for each scheduler with an equal share.
 #
-#     mix run bench/schedulers/balance.exs
+#     mix run bench/schedulers.exs balance
 #
 # The uneven work comes in two orders: spread (every tenth item takes twenty times as long), and
 # with all the long ones at the front, where equal shares give nearly everything to one process. Each
 # ratio is the time of the other way over ours.
-
-Code.require_file("../support/bench.exs", __DIR__)
 
 defmodule Bench.Schedulers.Balance do
   alias Foundation.BEAM.Schedulers
@@ -100,5 +98,3 @@ defmodule Bench.Schedulers.Balance do
   # About 13 us for each unit, without garbage.
   defp work(units), do: Enum.reduce(1..(units * 1_000), 0, &rem(&2 * 31 + &1, 1_000_003))
 end
-
-Bench.Schedulers.Balance.run()

@@ -1,20 +1,16 @@
 # What `Schedulers.cpu_intensive/3` costs beside plain calls, what it gives to those who share the
 # schedulers, and how soon work ends that is cancelled.
 #
-#     mix run bench/schedulers/cpu.exs
+#     mix run bench/schedulers.exs cpu
 #
 # Lateness is that of a process that wants to run every millisecond, while twice as many processes
 # work as there are schedulers.
 
-Code.require_file("../support/bench.exs", __DIR__)
-Code.require_file("../../test/support/ticker.ex", __DIR__)
-
-defmodule Bench.Cpu do
+defmodule Bench.Schedulers.Cpu do
+  alias Bench.Schedulers.Lateness
   alias Foundation.BEAM.Schedulers
-  alias Foundation.Ticker
 
   def run do
-    IO.puts("#{System.schedulers_online()} schedulers")
     cost("cheap", 100_000, &cheap/1)
     cost("microsecond", 20_000, &microsecond/1)
     shared()
@@ -86,7 +82,7 @@ defmodule Bench.Cpu do
   defp lateness(name, count, item) do
     list = Enum.to_list(1..count)
     work = fn chunk -> Enum.map(chunk, item) end
-    IO.puts("\nlateness of a 1 ms ticker, #{name} work (p50, p99, most)")
+    Lateness.heading("#{name} work")
     late("#{name}_whole", "in one piece", fn -> work.(list) end)
     late("#{name}_chunks", "cpu_intensive", fn -> Schedulers.cpu_intensive(list, work) end)
 
@@ -97,30 +93,8 @@ defmodule Bench.Cpu do
     end)
   end
 
-  # A second of it, so that there are ticks enough for a percentile.
-  defp late(name, title, fun) do
-    {_, late} =
-      Ticker.during(fn ->
-        stop = System.monotonic_time(:millisecond) + 1_000
-
-        1..(2 * System.schedulers_online())
-        |> Enum.map(fn _ -> Task.async(fn -> until(stop, fun) end) end)
-        |> Task.await_many(:infinity)
-      end)
-
-    [median, p99, most] = for share <- [0.5, 0.99, 1.0], do: Ticker.percentile(late, share)
-
-    figures =
-      Enum.map_join([median, p99, most], &String.pad_leading(Bench.duration(&1 * 1_000), 12))
-
-    IO.puts("  #{String.pad_trailing(title, 24)}#{figures}  #{length(late)} ticks")
-    IO.puts("US cpu_ticker_p99_#{name} #{p99}")
-  end
-
-  defp until(stop, fun) do
-    fun.()
-    if System.monotonic_time(:millisecond) < stop, do: until(stop, fun)
-  end
+  defp late(name, title, fun),
+    do: Lateness.of("cpu_ticker_p99_#{name}", title, 2 * System.schedulers_online(), fun)
 
   # From the call of cancel/1, or the kill, to the end of the worker, which is in a busy loop.
   defp ending do
@@ -152,5 +126,3 @@ defmodule Bench.Cpu do
     receive do: ({:DOWN, ^monitor, _, _, _} -> System.monotonic_time(:microsecond) - started)
   end
 end
-
-Bench.Cpu.run()
