@@ -1,22 +1,24 @@
 # What the Schedulers module brings beside plain Elixir and OTP, and what it costs.
 #
 #     mix run bench/schedulers.exs                  # all sections
-#     mix run bench/schedulers.exs cpu balance      # some
+#     mix run bench/schedulers.exs kernels jobs     # some
 #
-# Sections: cpu, balance, utilization. Each has a file in `bench/schedulers/`, which says
-# what it compares.
+# Sections: kernels, jobs, cpu, balance, utilization. Each has a file in `bench/schedulers/`, which says
+# what it compares; the rivals of kernels are in `bench/schedulers/plain.exs`.
 #
 # Candidates take turns; figures are medians of the rounds. A ratio is the time of the best rival over
 # ours, unless the section says otherwise.
 
-for file <-
-      ~w(support/bench schedulers/lateness schedulers/cpu
-               schedulers/balance schedulers/utilization) do
+files = ~w(lateness text plain versus kernels jobs cpu balance utilization)
+
+for file <- ["support/bench" | Enum.map(files, &"schedulers/#{&1}")] do
   Code.require_file("#{file}.exs", __DIR__)
 end
 
 defmodule Bench.Schedulers do
   @sections [
+    kernels: Bench.Schedulers.Kernels,
+    jobs: Bench.Schedulers.Jobs,
     cpu: Bench.Schedulers.Cpu,
     balance: Bench.Schedulers.Balance,
     utilization: Bench.Schedulers.Utilization
