@@ -22,6 +22,7 @@ defmodule Foundation.MixProject do
         # Named in the guides, and documented in their files only.
         skip_code_autolink_to: [
           "Foundation.BEAM.Memory.Atoms",
+          "Foundation.BEAM.Schedulers.Slots",
           "Foundation.Janitor",
           "Foundation.Native",
           "Foundation.Options",
