@@ -104,6 +104,12 @@ defmodule Foundation.Options do
     raise ArgumentError, "expected a keyword list of options in #{where}, got: #{given(opts)}"
   end
 
+  @doc "Refuses an argument that is no option, in the same words."
+  @spec refuse!(String.t(), String.t(), term()) :: no_return()
+  def refuse!(expected, where, given) do
+    raise ArgumentError, "expected #{expected} in #{where}, got: #{given(given)}"
+  end
+
   # The value may be of any size: what is shown of it is not. `inspect/2` writes integers whole, in a
   # time that grows with the square of their length, so what holds a long one is only named.
   @doc false

@@ -156,6 +156,12 @@ defmodule Foundation.OptionsTest do
     assert byte_size(error.message) < 200
   end
 
+  test "an argument that is no option is refused in the same words" do
+    assert_raise ArgumentError, "expected a pid in f/1, got: [1, 2, 3, 4, 5, ...]", fn ->
+      Options.refuse!("a pid", "f/1", Enum.to_list(1..1_000_000))
+    end
+  end
+
   test "docs list every option in order, with its type and default" do
     assert Options.docs(@schema) == """
              * `:limit` (a positive integer) - A limit. Default: `10`.

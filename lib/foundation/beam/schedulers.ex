@@ -11,7 +11,7 @@ defmodule Foundation.BEAM.Schedulers do
     * `yield_every/2`, `reductions/1` - reductions, the VM's own measure of work.
   """
 
-  alias Foundation.BEAM.Schedulers.{Balance, Cancel, Cpu, Kernel, Kernels, Reductions}
+  alias Foundation.BEAM.Schedulers.{Balance, Cancel, Cpu, Items, Kernel, Kernels, Reductions}
   alias Foundation.BEAM.Schedulers.{Utilization, Yielding}
   alias Foundation.{Error, Options}
 
@@ -296,7 +296,8 @@ defmodule Foundation.BEAM.Schedulers do
   Elements, order and early ends are those of the enumerable. The price is about 30 ns an element,
   and one of some hundred nanoseconds for each yield. `Enum.count/1` and the like walk it, too.
 
-  Raises `ArgumentError` for what is no enumerable, and for an `n` that is no positive integer.
+  Raises `ArgumentError` for what is no enumerable (or an improper list), and for an `n` that is no
+  positive integer.
 
   ## Example
 
@@ -305,8 +306,9 @@ defmodule Foundation.BEAM.Schedulers do
   """
   @spec yield_every(Enumerable.t(), pos_integer()) :: Enumerable.t()
   def yield_every(enumerable, n) do
-    (is_integer(n) and n > 0) || invalid!("a positive integer", "yield_every/2", n)
-    Enumerable.impl_for(enumerable) || invalid!("an enumerable", "yield_every/2", enumerable)
+    where = "Schedulers.yield_every/2"
+    (is_integer(n) and n > 0) || Options.refuse!("a positive integer", where, n)
+    Items.count!(enumerable, where)
     %Yielding{enumerable: enumerable, every: n}
   end
 
@@ -329,17 +331,13 @@ defmodule Foundation.BEAM.Schedulers do
   """
   @spec reductions((() -> result)) :: {result, non_neg_integer()} when result: term()
   def reductions(fun) when is_function(fun, 0), do: Reductions.measure(fun)
-  def reductions(fun), do: invalid!("a function of arity 0", "reductions/1", fun)
+
+  def reductions(fun),
+    do: Options.refuse!("a function of arity 0", "Schedulers.reductions/1", fun)
 
   defp no_handle!(term) do
     raise ArgumentError,
           "expected a handle that Schedulers.cancel_handle/0 has made on this node, " <>
             "got: #{Options.given(term)}"
-  end
-
-  @spec invalid!(String.t(), String.t(), term()) :: no_return()
-  defp invalid!(expected, where, given) do
-    raise ArgumentError,
-          "expected #{expected} in Schedulers.#{where}, got: #{Options.given(given)}"
   end
 end

@@ -10,7 +10,10 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   # no item waits for another one that is slow.
 
   alias Foundation.BEAM.Schedulers.Balance.Worker
+  alias Foundation.BEAM.Schedulers.Items
   alias Foundation.Options
+
+  @where "Schedulers.balance_work_across_schedulers/3"
 
   @schema Options.schema!(
             timeout: [
@@ -42,19 +45,25 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   @spec run(Enumerable.t(item), (item -> result), keyword(), module()) :: [result]
         when item: term(), result: term()
   def run(items, fun, opts, caller) do
-    checked = Options.validate!(opts, @schema, "Schedulers.balance_work_across_schedulers/3")
-    is_function(fun, 1) || invalid!("a function of arity 1", fun)
-    items = list!(items)
+    checked = Options.validate!(opts, @schema, @where)
+    is_function(fun, 1) || Options.refuse!("a function of arity 1", @where, fun)
+    {items, count} = list!(items)
     # The items are not named where the call exits: they may be many.
-    args = [{:items, length(items)}, fun, opts]
+    args = [{:items, count}, fun, opts]
 
     items
-    |> start(fun, checked, {caller, :balance_work_across_schedulers, args})
+    |> start(count, fun, checked, {caller, :balance_work_across_schedulers, args})
     |> collect()
   end
 
-  defp start(items, fun, opts, call) do
-    count = length(items)
+  defp list!(items) do
+    count = Items.count!(items, @where)
+    if is_list(items), do: {items, count}, else: counted(Enum.to_list(items))
+  end
+
+  defp counted(list), do: {list, length(list)}
+
+  defp start(items, count, fun, opts, call) do
     deadline = deadline(opts.timeout)
     # An alias: after the end no late result can reach the caller.
     ref = :erlang.alias()
@@ -225,19 +234,4 @@ defmodule Foundation.BEAM.Schedulers.Balance do
 
   defp left(:infinity), do: :infinity
   defp left(deadline), do: max(0, deadline - System.monotonic_time(:millisecond))
-
-  defp list!(items) when is_list(items) do
-    if List.improper?(items), do: invalid!("a proper list", items), else: items
-  end
-
-  defp list!(items) do
-    if Enumerable.impl_for(items), do: Enum.to_list(items), else: invalid!("an enumerable", items)
-  end
-
-  @spec invalid!(String.t(), term()) :: no_return()
-  defp invalid!(expected, given) do
-    raise ArgumentError,
-          "expected #{expected} in Schedulers.balance_work_across_schedulers/3, " <>
-            "got: #{Options.given(given)}"
-  end
 end

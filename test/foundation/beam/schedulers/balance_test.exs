@@ -255,7 +255,9 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
       for {items, text} <- [
             {[1 | 2], "expected a proper list in .*, got: \\[1 \\| 2\\]"},
             {:items, "expected an enumerable in .*, got: :items"},
-            {{1, 2}, "expected an enumerable in"}
+            {{1, 2}, "expected an enumerable in"},
+            {fn -> 1 end, "expected an enumerable in"},
+            {&{&1, &2, &3}, "expected an enumerable in"}
           ] do
         assert_raise ArgumentError, ~r/#{text}/, fn ->
           balance_work_across_schedulers(items, fun)

@@ -183,11 +183,14 @@ defmodule Foundation.BEAM.Schedulers.ReductionsTest do
                      end
       end
 
-      assert_raise ArgumentError,
-                   ~r/expected an enumerable in Schedulers.yield_every\/2, got: 7/,
-                   fn ->
-                     yield_every(7, 10)
-                   end
+      for {items, text} <- [
+            {7, "an enumerable in Schedulers.yield_every/2, got: 7"},
+            {fn -> 1 end, "an enumerable in Schedulers.yield_every/2, got: #Function<"},
+            {[1 | 2], "a proper list in Schedulers.yield_every/2, got: [1 | 2]"}
+          ] do
+        error = assert_raise ArgumentError, fn -> yield_every(items, 10) end
+        assert error.message =~ "expected " <> text
+      end
     end
   end
 end
