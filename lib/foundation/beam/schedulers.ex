@@ -279,7 +279,7 @@ defmodule Foundation.BEAM.Schedulers do
   @spec balance_work_across_schedulers(Enumerable.t(), (term() -> result), keyword()) :: [result]
         when result: term()
   def balance_work_across_schedulers(work_items, worker_fun, opts \\ []),
-    do: Balance.run(work_items, worker_fun, opts, __MODULE__)
+    do: Balance.run(work_items, worker_fun, opts)
 
   # Reductions
 

@@ -10,7 +10,7 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   # no item waits for another one that is slow.
 
   alias Foundation.BEAM.Schedulers.Balance.Worker
-  alias Foundation.BEAM.Schedulers.Items
+  alias Foundation.BEAM.Schedulers.{Ends, Items}
   alias Foundation.Options
 
   @where "Schedulers.balance_work_across_schedulers/3"
@@ -33,26 +33,49 @@ defmodule Foundation.BEAM.Schedulers.Balance do
             ]
           )
 
+  # As an atom: this module depends on nothing above it.
+  @public :"Elixir.Foundation.BEAM.Schedulers"
+
   # Copying a batch into a message is one step of the VM: this many items keep it short.
   @largest_batch 4_096
   # Batches for each worker in what is left.
   @batches 4
 
+  defstruct [
+    # How the call is named where it exits, and when its time is over.
+    :call,
+    :ends,
+    # The alias under which results come.
+    :ref,
+    # By the monitor of each, under which its crash is told.
+    workers: %{},
+    # In how many batches what is left is divided.
+    parts: 0,
+    # What is to be handed out: the items, how many they are, the place of the first.
+    items: [],
+    left: 0,
+    at: 0,
+    # The batch of each worker that has one: place, size, items, claim.
+    out: %{},
+    # Results with the place of the first.
+    done: []
+  ]
+
   @spec docs() :: String.t()
   def docs, do: Options.docs(@schema)
 
-  @doc "`caller` is the public module, by which the call is named where it exits."
-  @spec run(Enumerable.t(item), (item -> result), keyword(), module()) :: [result]
+  @spec run(Enumerable.t(item), (item -> result), keyword()) :: [result]
         when item: term(), result: term()
-  def run(items, fun, opts, caller) do
+  def run(items, fun, opts) do
     checked = Options.validate!(opts, @schema, @where)
     is_function(fun, 1) || Options.refuse!("a function of arity 1", @where, fun)
     {items, count} = list!(items)
     # The items are not named where the call exits: they may be many.
-    args = [{:items, count}, fun, opts]
+    call = {@public, :balance_work_across_schedulers, [{:items, count}, fun, opts]}
 
-    items
-    |> start(count, fun, checked, {caller, :balance_work_across_schedulers, args})
+    %__MODULE__{call: call, ends: Ends.new(%{timeout: checked.timeout, cancel: nil})}
+    |> start(fun, min(count, concurrency(checked)), checked.pin)
+    |> share(items, count)
     |> collect()
   end
 
@@ -63,41 +86,22 @@ defmodule Foundation.BEAM.Schedulers.Balance do
 
   defp counted(list), do: {list, length(list)}
 
-  defp start(items, count, fun, opts, call) do
-    deadline = deadline(opts.timeout)
-    # An alias: after the end no late result can reach the caller.
-    ref = :erlang.alias()
-    workers = workers(min(count, concurrency(opts)), ref, fun, opts.pin)
-
-    state = %{
-      ref: ref,
-      call: call,
-      deadline: deadline,
-      # By the monitor of each, under which its crash is told.
-      workers: workers,
-      parts: @batches * map_size(workers),
-      # What is to be handed out: the items, how many they are, the place of the first.
-      items: items,
-      left: count,
-      at: 0,
-      # The batch of each worker that has one: place, size, items, claim.
-      out: %{},
-      # Results with the place of the first.
-      done: []
-    }
-
-    workers |> Map.values() |> Enum.reduce(state, &hand/2)
-  end
-
   defp concurrency(opts), do: opts.max_concurrency || :erlang.system_info(:schedulers_online)
 
-  defp workers(0, _ref, _fun, _pin), do: %{}
+  defp start(state, fun, count, pin) do
+    # An alias: after the end no late result can reach the caller.
+    state = %{state | ref: :erlang.alias()}
+    Enum.reduce(1..count//1, state, &start_worker(&2, fun, pin && &1))
+  end
 
-  defp workers(count, ref, fun, pin) do
-    for number <- 1..count, into: %{} do
-      task = Worker.start(ref, fun, pin && number)
-      {task.ref, task.pid}
-    end
+  defp start_worker(%{ref: ref, workers: workers} = state, fun, number) do
+    task = Worker.start(ref, fun, number)
+    %{state | workers: Map.put(workers, task.ref, task.pid)}
+  end
+
+  defp share(%{workers: workers} = state, items, count) do
+    state = %{state | items: items, left: count, parts: @batches * map_size(workers)}
+    workers |> Map.values() |> Enum.reduce(state, &hand/2)
   end
 
   # The next batch for a worker that has none.
@@ -124,20 +128,21 @@ defmodule Foundation.BEAM.Schedulers.Balance do
 
   # Takes back what has not begun of the batch that has most of it.
   defp reclaim(state) do
-    open =
-      for {pid, {_at, size, _batch, claim}} <- state.out,
-          size > 1,
-          unbegun = size - :atomics.get(claim, 1),
-          unbegun > 0,
-          do: {unbegun, pid}
-
-    case Enum.max(open, fn -> nil end) do
+    case Enum.max(unbegun(state.out), fn -> nil end) do
       nil -> state
-      {_unbegun, pid} -> state |> reclaim(pid) |> reclaim_again()
+      {_count, pid} -> state |> take_back(pid) |> reclaim_again()
     end
   end
 
-  defp reclaim(state, pid) do
+  defp unbegun(out) do
+    for {pid, {_at, size, _batch, claim}} <- out,
+        size > 1,
+        count = size - :atomics.get(claim, 1),
+        count > 0,
+        do: {count, pid}
+  end
+
+  defp take_back(state, pid) do
     %{^pid => {at, size, batch, claim}} = state.out
     # From here on the worker finds every item begun.
     begun = claim |> :atomics.exchange(1, size) |> min(size)
@@ -161,27 +166,31 @@ defmodule Foundation.BEAM.Schedulers.Balance do
 
   # The clock is asked before the mailbox, which may never be empty.
   defp collect(state) do
-    case left(state.deadline) do
+    case Ends.left_ms(state.ends) do
       0 -> fail(state, :timeout)
-      time -> collect(state, time)
+      time -> next(state, time)
     end
   end
 
-  defp collect(%{ref: ref, workers: workers} = state, time) do
+  defp next(%{ref: ref, workers: workers} = state, time) do
     receive do
       {^ref, pid, results} ->
         {{at, _size, _batch, _claim}, out} = Map.pop!(state.out, pid)
         collect(hand(pid, %{state | out: out, done: [{at, results} | state.done]}))
 
       {:DOWN, monitor, :process, pid, reason} when is_map_key(workers, monitor) ->
-        # One that was told to stop ends while others work. Of one that crashed a caller that traps
-        # exits keeps the message, as of a `Task`.
-        others = %{state | workers: Map.delete(workers, monitor)}
-        if is_map_key(state.out, pid), do: fail(others, reason), else: collect(state)
+        down(state, monitor, pid, reason)
     after
       time -> fail(state, :timeout)
     end
   end
+
+  # Of one that crashed a caller that traps exits keeps the message, as of a `Task`.
+  defp down(%{out: out} = state, monitor, pid, reason) when is_map_key(out, pid),
+    do: fail(%{state | workers: Map.delete(state.workers, monitor)}, reason)
+
+  # One that was told to stop ends while others work.
+  defp down(state, _monitor, _pid, _reason), do: collect(state)
 
   # The workers are killed by a process that does so also if the caller is killed meanwhile, and not
   # by the caller: a link must be gone before its worker is, or the caller dies of it.
@@ -228,10 +237,4 @@ defmodule Foundation.BEAM.Schedulers.Balance do
       0 -> :ok
     end
   end
-
-  defp deadline(:infinity), do: :infinity
-  defp deadline(ms), do: System.monotonic_time(:millisecond) + ms
-
-  defp left(:infinity), do: :infinity
-  defp left(deadline), do: max(0, deadline - System.monotonic_time(:millisecond))
 end
