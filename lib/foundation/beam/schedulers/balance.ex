@@ -9,7 +9,7 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   # nothing is left to hand out, the caller takes from the batches that are out what nobody has begun:
   # no item waits for another one that is slow.
 
-  alias Foundation.BEAM.Schedulers.Balance.Worker
+  alias Foundation.BEAM.Schedulers.Balance.{Guard, Worker}
   alias Foundation.BEAM.Schedulers.{Ends, Items}
   alias Foundation.Options
 
@@ -45,7 +45,8 @@ defmodule Foundation.BEAM.Schedulers.Balance do
     # How the call is named where it exits, and when its time is over.
     :call,
     :ends,
-    # The alias under which results come.
+    # Who ends the workers if the caller does, and the alias under which results come.
+    :guard,
     :ref,
     # By the monitor of each, under which its crash is told.
     workers: %{},
@@ -90,12 +91,13 @@ defmodule Foundation.BEAM.Schedulers.Balance do
 
   defp start(state, fun, count, pin) do
     # An alias: after the end no late result can reach the caller.
-    state = %{state | ref: :erlang.alias()}
+    state = %{state | guard: Guard.start(), ref: :erlang.alias()}
     Enum.reduce(1..count//1, state, &start_worker(&2, fun, pin && &1))
   end
 
   defp start_worker(%{ref: ref, workers: workers} = state, fun, number) do
     task = Worker.start(ref, fun, number)
+    Guard.watch(state.guard, task.pid)
     %{state | workers: Map.put(workers, task.ref, task.pid)}
   end
 
@@ -158,10 +160,8 @@ defmodule Foundation.BEAM.Schedulers.Balance do
     # Before the links go: if the caller is killed in between, a worker ends by one or the other.
     for {_monitor, pid} <- state.workers, do: send(pid, {state.ref, :stop})
     part(state)
-
-    state.done
-    |> Enum.sort(&(elem(&1, 0) >= elem(&2, 0)))
-    |> Enum.reduce([], fn {_at, results}, rest -> results ++ rest end)
+    Guard.stop(state.guard)
+    join(state.done)
   end
 
   # The clock is asked before the mailbox, which may never be empty.
@@ -192,25 +192,19 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   # One that was told to stop ends while others work.
   defp down(state, _monitor, _pid, _reason), do: collect(state)
 
-  # The workers are killed by a process that does so also if the caller is killed meanwhile, and not
-  # by the caller: a link must be gone before its worker is, or the caller dies of it.
-  defp fail(%{workers: workers} = state, reason) do
-    caller = self()
-    killer = spawn(fn -> kill_all(Map.values(workers), caller) end)
-    part(state)
-    send(killer, {state.ref, :parted})
-    exit({reason, state.call})
+  defp join(done) do
+    done
+    |> Enum.sort(&(elem(&1, 0) >= elem(&2, 0)))
+    |> Enum.reduce([], fn {_at, results}, rest -> results ++ rest end)
   end
 
-  defp kill_all(pids, caller) do
-    monitor = Process.monitor(caller)
-
-    receive do
-      {_ref, :parted} -> :ok
-      {:DOWN, ^monitor, :process, _, _} -> :ok
-    end
-
-    Enum.each(pids, &Process.exit(&1, :kill))
+  # A link must be gone before its worker is killed, or the caller dies of it. If the caller ends in
+  # between, the guard kills them.
+  defp fail(%{workers: workers} = state, reason) do
+    part(state)
+    for {_monitor, pid} <- workers, do: Process.exit(pid, :kill)
+    Guard.stop(state.guard)
+    exit({reason, state.call})
   end
 
   # Leaves nothing that ties the caller to the workers, and no message of theirs.

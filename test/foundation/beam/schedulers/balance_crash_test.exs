@@ -7,6 +7,20 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
     only: [balance_work_across_schedulers: 2, balance_work_across_schedulers: 3]
 
   alias Foundation.BEAM.Schedulers
+  alias Foundation.BEAM.Schedulers.Balance.Guard
+  alias Foundation.Eventually
+
+  # With its call a guard ends, too.
+  setup do
+    on_exit(fn -> assert Eventually.eventually?(fn -> guards() == [] end) end)
+  end
+
+  defp guards do
+    for pid <- Process.list(),
+        {:current_stacktrace, stack} <- [Process.info(pid, :current_stacktrace)],
+        Enum.any?(stack, &match?({Guard, _, _, _}, &1)),
+        do: pid
+  end
 
   # A function of which one item does what `then` does, after another item has begun that never ends.
   defp beside_endless(then) do
@@ -174,6 +188,12 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
       assert {:messages, []} = Process.info(self(), :messages)
     end
 
+    test "that is enough leaves no guard" do
+      pids = balance_work_across_schedulers([1], fn _ -> guards() end)
+      assert [[_guard]] = pids
+      assert Eventually.eventually?(fn -> guards() == [] end)
+    end
+
     test "without an end is :infinity" do
       assert balance_work_across_schedulers(1..10, & &1, timeout: :infinity) ==
                Enum.to_list(1..10)
@@ -197,6 +217,74 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
         gone(endless)
         gone(other)
       end
+    end
+
+    test "of the caller is that of processes whose function traps exits, in it or after it" do
+      test = self()
+
+      fun = fn item ->
+        Process.flag(:trap_exit, true)
+        send(test, {:trapping, self()})
+
+        receive do
+          {:EXIT, _caller, _reason} when item == :returns -> item
+          :never -> item
+        end
+      end
+
+      for reason <- [:kill, :shutdown, :stopped], item <- [:returns, :stays] do
+        caller =
+          spawn(fn -> balance_work_across_schedulers([item, item], fun, max_concurrency: 2) end)
+
+        pids =
+          for _ <- 1..2 do
+            assert_receive {:trapping, pid}
+            pid
+          end
+
+        Process.exit(caller, reason)
+        Enum.each(pids, &gone/1)
+      end
+    end
+
+    test "of a caller within another's work is that of its processes, too" do
+      test = self()
+
+      inner = fn _ ->
+        Process.flag(:trap_exit, true)
+        send(test, {:inner, self()})
+        receive do: (:never -> :ok)
+      end
+
+      outer = fn _ ->
+        Process.flag(:trap_exit, true)
+        balance_work_across_schedulers([1], inner)
+      end
+
+      caller = spawn(fn -> balance_work_across_schedulers([1, 2], outer, max_concurrency: 2) end)
+
+      pids =
+        for _ <- 1..2 do
+          assert_receive {:inner, pid}
+          pid
+        end
+
+      Process.exit(caller, :kill)
+      Enum.each(pids, &gone/1)
+    end
+
+    test "of the time is that of processes whose function traps exits" do
+      test = self()
+
+      fun = fn _ ->
+        Process.flag(:trap_exit, true)
+        send(test, {:begun, self()})
+        receive do: (:never -> :ok)
+      end
+
+      reason = catch_exit(balance_work_across_schedulers([1], fun, timeout: 20))
+      assert cause(reason) == :timeout
+      Enum.each(begun([]), &gone/1)
     end
 
     test "of one process from outside surfaces as its crash" do
