@@ -22,10 +22,13 @@ defmodule Foundation.Peer do
     :ok
   end
 
-  @doc "A connected node that ends with the test, with the application started."
-  def start! do
+  @doc """
+  A connected node that ends with the test, with the application started and, where `flags` has some,
+  these of the VM's own.
+  """
+  def start!(flags \\ []) do
     options = %{name: :peer.random_name(), host: to_charlist(@address), longnames: true}
-    {:ok, peer, node} = :peer.start(Map.put(options, :args, paths()))
+    {:ok, peer, node} = :peer.start(Map.put(options, :args, flags ++ paths()))
     on_exit(fn -> stop(peer) end)
     {:ok, _} = :erpc.call(node, Application, :ensure_all_started, [:foundation])
     {peer, node}
@@ -73,6 +76,18 @@ defmodule Foundation.Peer do
     receive do
       {__MODULE__, :never} -> :ok
     end
+  end
+
+  @doc "What a call gives or raises, and what it leaves with the process that makes it."
+  def traces_of(module, function, args) do
+    result =
+      try do
+        {:returned, apply(module, function, args)}
+      rescue
+        error -> {:raised, error}
+      end
+
+    {result, Process.info(self(), [:links, :monitors, :messages])}
   end
 
   defp paths, do: Enum.flat_map(:code.get_path(), &[~c"-pa", &1])

@@ -250,10 +250,11 @@ defmodule Foundation.BEAM.Schedulers do
   and, where it traps exits, exits itself as `Task.await_many/2` does, with
   `{reason, {Foundation.BEAM.Schedulers, :balance_work_across_schedulers, [{:items, count}, fun, opts]}}`.
   When `:timeout` has passed it exits so with the reason `:timeout`. In both cases the other
-  processes are killed. If the caller ends, they end.
+  processes are killed. If the caller ends, they are killed.
 
   Raises `ArgumentError` for what is no enumerable (or an improper list), a function of another
-  arity, and for unknown or wrong options.
+  arity, and for unknown or wrong options; `SystemLimitError` where the VM has no room for the
+  processes, and then none is left.
 
   ## Cost
 

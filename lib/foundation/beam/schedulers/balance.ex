@@ -22,7 +22,7 @@ defmodule Foundation.BEAM.Schedulers.Balance do
               doc: "Milliseconds for all items, after which the caller exits."
             ],
             max_concurrency: [
-              type: :pos_integer,
+              type: {:integer, 1, 1024},
               doc: "Processes that share the work. Default: one for each scheduler online."
             ],
             pin: [
@@ -95,10 +95,15 @@ defmodule Foundation.BEAM.Schedulers.Balance do
     Enum.reduce(1..count//1, state, &start_worker(&2, fun, pin && &1))
   end
 
+  # The VM may have no room for one more process: then those that have begun are ended.
   defp start_worker(%{ref: ref, workers: workers} = state, fun, number) do
     task = Worker.start(ref, fun, number)
     Guard.watch(state.guard, task.pid)
     %{state | workers: Map.put(workers, task.ref, task.pid)}
+  catch
+    kind, reason ->
+      abandon(state)
+      :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
   defp share(%{workers: workers} = state, items, count) do
@@ -198,13 +203,17 @@ defmodule Foundation.BEAM.Schedulers.Balance do
     |> Enum.reduce([], fn {_at, results}, rest -> results ++ rest end)
   end
 
+  defp fail(state, reason) do
+    abandon(state)
+    exit({reason, state.call})
+  end
+
   # A link must be gone before its worker is killed, or the caller dies of it. If the caller ends in
   # between, the guard kills them.
-  defp fail(%{workers: workers} = state, reason) do
+  defp abandon(%{workers: workers} = state) do
     part(state)
     for {_monitor, pid} <- workers, do: Process.exit(pid, :kill)
     Guard.stop(state.guard)
-    exit({reason, state.call})
   end
 
   # Leaves nothing that ties the caller to the workers, and no message of theirs.

@@ -154,7 +154,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
 
       caller =
         Task.async(fn ->
-          balance_work_across_schedulers([1, 2], gate, max_concurrency: 1_000_000_000)
+          balance_work_across_schedulers([1, 2], gate, max_concurrency: 1_024)
         end)
 
       pids = for item <- 1..2, do: {item, begun(item)}
@@ -243,6 +243,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
       for {opts, text} <- [
             {[timeout: -1], "invalid option :timeout"},
             {[max_concurrency: 0], "invalid option :max_concurrency"},
+            {[max_concurrency: 1_025], "expected an integer from 1 to 1024"},
             {[pin: :yes], "invalid option :pin"},
             {[ordered: false], "unknown option :ordered"},
             {:all, "expected a keyword list"}

@@ -1,0 +1,39 @@
+defmodule Foundation.BalanceProcessLimitTest do
+  # A VM that has room for about a thousand processes.
+  use ExUnit.Case, async: true
+
+  alias Foundation.BEAM.Schedulers
+  alias Foundation.Peer
+
+  defp call(node, module, function, args),
+    do: :erpc.call(node, module, function, args, 30_000)
+
+  @tag :capture_log
+  test "where there is no room for the processes, those that have begun are ended" do
+    {_peer, node} = Peer.start!([~c"+P", ~c"1024"])
+    assert call(node, :erlang, :system_info, [:process_limit]) == 1024
+    before = call(node, :erlang, :system_info, [:process_count])
+    items = Enum.to_list(1..1024)
+
+    for _ <- 1..3 do
+      {result, left} =
+        call(node, Peer, :traces_of, [
+          Schedulers,
+          :balance_work_across_schedulers,
+          [items, &Integer.to_string/1, [max_concurrency: 1024]]
+        ])
+
+      assert {:raised, %SystemLimitError{}} = result
+      assert left == [links: [], monitors: [], messages: []]
+      assert Foundation.Eventually.eventually?(fn -> count(node) <= before + 5 end)
+    end
+
+    # There is room again for what fits.
+    result =
+      call(node, Schedulers, :balance_work_across_schedulers, [items, &Integer.to_string/1])
+
+    assert result == Enum.map(items, &Integer.to_string/1)
+  end
+
+  defp count(node), do: call(node, :erlang, :system_info, [:process_count])
+end
