@@ -240,7 +240,8 @@ defmodule Foundation.BEAM.Schedulers do
   at the end, what waits behind an item of a batch is taken back and given to another process. So
   an item waits for another one only while every process works.
 
-  Any enumerable is taken, and read to its end before the first call. Each item is copied to the
+  Any enumerable is taken, and read to its end by the caller, before the first call. What is no list
+  may have 100,000,000 items: more are refused, those of a range at once. Each item is copied to the
   process that works on it, each result back.
 
   ## Crashes and time
@@ -249,11 +250,12 @@ defmodule Foundation.BEAM.Schedulers do
   function raises, throws or exits, the process logs it and ends, the caller gets its exit signal
   and, where it traps exits, exits itself as `Task.await_many/2` does, with
   `{reason, {Foundation.BEAM.Schedulers, :balance_work_across_schedulers, [{:items, count}, fun, opts]}}`.
-  When `:timeout` has passed it exits so with the reason `:timeout`. In both cases the other
-  processes are killed. If the caller ends, they are killed.
+  When `:timeout` has passed it exits so with the reason `:timeout`; while it still reads, `count` is
+  `:unknown`. It looks at the clock between two items: a stream that waits for its next item is not
+  interrupted. In both cases the other processes are killed. If the caller ends, they are killed.
 
-  Raises `ArgumentError` for what is no enumerable (or an improper list), a function of another
-  arity, and for unknown or wrong options; `SystemLimitError` where the VM has no room for the
+  Raises `ArgumentError` for what is no enumerable (or an improper list, or has too many items), a
+  function of another arity, and for unknown or wrong options; `SystemLimitError` where the VM has no room for the
   processes, and then none is left.
 
   ## Cost

@@ -9,7 +9,7 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   # nothing is left to hand out, the caller takes from the batches that are out what nobody has begun:
   # no item waits for another one that is slow.
 
-  alias Foundation.BEAM.Schedulers.Balance.{Guard, Worker}
+  alias Foundation.BEAM.Schedulers.Balance.{Guard, Reading, Worker}
   alias Foundation.BEAM.Schedulers.{Ends, Items}
   alias Foundation.Options
 
@@ -19,7 +19,7 @@ defmodule Foundation.BEAM.Schedulers.Balance do
             timeout: [
               type: :timeout,
               default: 60_000,
-              doc: "Milliseconds for all items, after which the caller exits."
+              doc: "Milliseconds for reading and all calls, after which the caller exits."
             ],
             max_concurrency: [
               type: {:integer, 1, 1024},
@@ -35,6 +35,10 @@ defmodule Foundation.BEAM.Schedulers.Balance do
 
   # As an atom: this module depends on nothing above it.
   @public :"Elixir.Foundation.BEAM.Schedulers"
+
+  # Of what is no list: where a mistake makes a range or a stream of more, the VM's memory would end
+  # before the time does.
+  @most 100_000_000
 
   # Copying a batch into a message is one step of the VM: this many items keep it short.
   @largest_batch 4_096
@@ -70,22 +74,32 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   def run(items, fun, opts) do
     checked = Options.validate!(opts, @schema, @where)
     is_function(fun, 1) || Options.refuse!("a function of arity 1", @where, fun)
-    {items, count} = list!(items)
+    ends = Ends.new(%{timeout: checked.timeout, cancel: nil})
+    known = Items.count!(items, @where)
     # The items are not named where the call exits: they may be many.
-    call = {@public, :balance_work_across_schedulers, [{:items, count}, fun, opts]}
+    call = &{@public, :balance_work_across_schedulers, [{:items, &1}, fun, opts]}
 
-    %__MODULE__{call: call, ends: Ends.new(%{timeout: checked.timeout, cancel: nil})}
-    |> start(fun, min(count, concurrency(checked)), checked.pin)
+    case list(items, known, ends) do
+      {items, count} ->
+        run(items, count, fun, checked, %__MODULE__{call: call.(count), ends: ends})
+
+      :timeout ->
+        exit({:timeout, call.(:unknown)})
+
+      :too_many ->
+        Options.refuse!("a list, or at most #{@most} items,", @where, items)
+    end
+  end
+
+  defp list(items, count, _ends) when is_list(items), do: {items, count}
+  defp list(items, known, ends), do: Reading.list(items, known, @most, ends)
+
+  defp run(items, count, fun, opts, state) do
+    state
+    |> start(fun, min(count, concurrency(opts)), opts.pin)
     |> share(items, count)
     |> collect()
   end
-
-  defp list!(items) do
-    count = Items.count!(items, @where)
-    if is_list(items), do: {items, count}, else: counted(Enum.to_list(items))
-  end
-
-  defp counted(list), do: {list, length(list)}
 
   defp concurrency(opts), do: opts.max_concurrency || :erlang.system_info(:schedulers_online)
 

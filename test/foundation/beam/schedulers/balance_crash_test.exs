@@ -158,7 +158,9 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
       end
 
       reason =
-        catch_exit(balance_work_across_schedulers(1..10, fun, timeout: 20, max_concurrency: 3))
+        catch_exit(
+          balance_work_across_schedulers(Enum.to_list(1..10), fun, timeout: 20, max_concurrency: 3)
+        )
 
       assert cause(reason) == :timeout
 
@@ -176,16 +178,33 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
     end
 
     test "that is over leaves no late result, and no signal from those that are killed" do
+      items = Enum.to_list(1..1_000)
+
       for round <- 1..400 do
         # Where exits are not trapped, one that arrived would end this process.
         Process.flag(:trap_exit, rem(round, 2) == 0)
         # No time at all: the processes answer while the caller gives up.
-        reason = catch_exit(balance_work_across_schedulers(1..1_000, &{self(), &1}, timeout: 0))
+        reason = catch_exit(balance_work_across_schedulers(items, &{self(), &1}, timeout: 0))
         assert cause(reason) == :timeout
       end
 
       :erlang.yield()
       assert {:messages, []} = Process.info(self(), :messages)
+    end
+
+    test "that is over while the items are read makes the caller exit, and closes the stream" do
+      test = self()
+
+      endless = Stream.resource(fn -> 0 end, &{[&1], &1 + 1}, fn _ -> send(test, :closed) end)
+
+      fun = fn _ -> flunk("called") end
+
+      for items <- [endless, Stream.map(endless, & &1), 1..100_000_000] do
+        reason = catch_exit(balance_work_across_schedulers(items, fun, timeout: 5))
+        assert {:timeout, {Schedulers, :balance_work_across_schedulers, args}} = reason
+        assert args == [{:items, :unknown}, fun, [timeout: 5]]
+        unless is_struct(items, Range), do: assert_received(:closed)
+      end
     end
 
     test "that is enough leaves no guard" do

@@ -258,6 +258,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
             {:items, "expected an enumerable in .*, got: :items"},
             {{1, 2}, "expected an enumerable in"},
             {fn -> 1 end, "expected an enumerable in"},
+            {1..1_000_000_000_000, "expected a list, or at most 100000000 items, in"},
             {&{&1, &2, &3}, "expected an enumerable in"}
           ] do
         assert_raise ArgumentError, ~r/#{text}/, fn ->
