@@ -265,7 +265,8 @@ defmodule Foundation.BEAM.Schedulers do
   walked for each batch.
 
   With `pin: true` a process waits for its own scheduler also when another is free; it is for
-  measurements, and for caches that are a processor's own.
+  measurements, and for caches that are a processor's own. If its scheduler goes offline during the
+  call, it stands still until that is back, or until `:timeout`.
 
   ## Options
 

@@ -29,7 +29,8 @@ defmodule Foundation.BEAM.Schedulers.Balance do
               type: :boolean,
               default: false,
               doc:
-                "Whether each process stays on a scheduler of its own, whatever else waits there."
+                "Whether each process stays on a scheduler of its own, whatever else waits there, " <>
+                  "and also while that one is offline."
             ]
           )
 

@@ -198,6 +198,37 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
       each_twice = Enum.flat_map(1..div(count, 2), &[&1, &1])
       assert caller |> Task.await() |> Enum.sort() == each_twice
     end
+
+    @tag :two_schedulers
+    test "pinned, a process stands still while its scheduler is offline, and its time goes on" do
+      online = System.schedulers_online()
+      on_exit(fn -> :erlang.system_flag(:schedulers_online, online) end)
+
+      for timeout <- [60_000, 300] do
+        gate = gate()
+        opts = [pin: true, timeout: timeout]
+
+        {caller, monitor} =
+          spawn_monitor(fn ->
+            exit({:result, balance_work_across_schedulers(1..online, gate, opts)})
+          end)
+
+        pids = for item <- 1..online, do: {item, begun(item)}
+        :erlang.system_flag(:schedulers_online, 1)
+        Enum.each(pids, fn {item, pid} -> go(item, pid) end)
+
+        if timeout == 300 do
+          assert_receive {:DOWN, ^monitor, :process, ^caller, {:timeout, _call}}
+        else
+          refute_receive {:DOWN, ^monitor, _, _, _}
+          :erlang.system_flag(:schedulers_online, online)
+          assert_receive {:DOWN, ^monitor, :process, ^caller, {:result, results}}
+          assert results == Enum.to_list(1..online)
+        end
+
+        :erlang.system_flag(:schedulers_online, online)
+      end
+    end
   end
 
   describe "the caller" do
