@@ -33,11 +33,15 @@ defmodule Foundation.BEAM.Schedulers.Utilization do
     %{sample_ms: ms} = Options.validate!(opts, @schema, "Schedulers.get_scheduler_utilization/1")
 
     holder = hold()
-    from = read()
-    Process.sleep(ms)
-    to = read()
-    release(holder)
-    figures(from, to, queues())
+
+    try do
+      from = read()
+      Process.sleep(ms)
+      figures(from, read(), queues())
+    after
+      # Also where reading raises: of a holder that was killed there is a message.
+      release(holder)
+    end
   end
 
   @doc "Samples without an end, each from where the one before ended."
@@ -66,33 +70,38 @@ defmodule Foundation.BEAM.Schedulers.Utilization do
   @spec figures(reading(), reading(), [non_neg_integer()]) ::
           Foundation.BEAM.Schedulers.utilization()
   def figures(from, to, queues) do
-    before = Map.new(from.clocks, fn {id, active, total} -> {id, {active, total}} end)
-
-    spent =
-      for {id, active, total} <- Enum.sort(to.clocks) do
-        %{^id => {active_before, total_before}} = before
-        {id, active - active_before, total - total_before}
-      end
-
-    # The VM numbers the normal ones first, then dirty CPU, then dirty IO; of each kind those that
-    # are online come first.
-    normal = :erlang.system_info(:schedulers)
-    online = :erlang.system_info(:schedulers_online)
-    cpu = :erlang.system_info(:dirty_cpu_schedulers)
-    {normals, dirty} = Enum.split(spent, normal)
-    {cpus, ios} = Enum.split(dirty, cpu)
-    kind = group(Enum.take(normals, online))
+    %{normals: normals, online: online, cpus: cpus, ios: ios} = kinds(spent(from, to))
+    kind = group(online)
 
     %{
       individual: kind.individual,
       average: kind.average,
-      scheduler_count: online,
+      scheduler_count: length(online),
       weighted: weighted(normals ++ cpus),
       dirty_cpu: group(Enum.take(cpus, :erlang.system_info(:dirty_cpu_schedulers_online))),
       dirty_io: group(ios),
-      run_queues: queues(queues, normal, online),
+      run_queues: queues(queues, length(normals), length(online)),
       window_ms: (to.at - from.at) / 1_000
     }
+  end
+
+  # What each scheduler's two clocks went on by.
+  defp spent(from, to) do
+    before = Map.new(from.clocks, fn {id, active, total} -> {id, {active, total}} end)
+
+    for {id, active, total} <- Enum.sort(to.clocks) do
+      %{^id => {active_before, total_before}} = before
+      {id, active - active_before, total - total_before}
+    end
+  end
+
+  # The VM numbers the normal ones first, then dirty CPU, then dirty IO; of each kind those that are
+  # online come first.
+  defp kinds(spent) do
+    {normals, dirty} = Enum.split(spent, :erlang.system_info(:schedulers))
+    {cpus, ios} = Enum.split(dirty, :erlang.system_info(:dirty_cpu_schedulers))
+    online = Enum.take(normals, :erlang.system_info(:schedulers_online))
+    %{normals: normals, online: online, cpus: cpus, ios: ios}
   end
 
   defp group(spent) do

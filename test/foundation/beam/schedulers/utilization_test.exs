@@ -244,6 +244,27 @@ defmodule Foundation.BEAM.Schedulers.UtilizationTest do
       assert {:messages, [:release, {_, :held}]} = Process.info(self(), :messages)
       assert {:monitors, []} = Process.info(self(), :monitors)
     end
+
+    test "that stop during a sample make it raise, and leave no message" do
+      caller = self()
+      assert clocks_off?()
+
+      # What the caller watches beside its links is the holder.
+      killer =
+        Task.async(fn ->
+          assert eventually?(&clocks_on?/0)
+          {:monitors, monitors} = Process.info(caller, :monitors)
+          for {:process, pid} <- monitors, pid != self(), do: Process.exit(pid, :kill)
+        end)
+
+      assert_raise RuntimeError, ~r/it was killed/, fn ->
+        Schedulers.get_scheduler_utilization(sample_ms: 500)
+      end
+
+      assert [true] = Task.await(killer)
+      assert {:messages, []} = Process.info(self(), :messages)
+      assert {:monitors, []} = Process.info(self(), :monitors)
+    end
   end
 
   describe "the stream" do
