@@ -4,7 +4,7 @@
 #     mix run bench/schedulers.exs cpu
 #
 # Lateness is that of a process that wants to run every millisecond, while twice as many processes
-# work as there are schedulers.
+# work as there are schedulers; of a stall every millisecond counts as a tick.
 
 defmodule Bench.Schedulers.Cpu do
   alias Bench.Schedulers.Lateness

@@ -9,7 +9,9 @@ defmodule Foundation.CpuIntensiveTest do
   alias Foundation.BEAM.Schedulers
   alias Foundation.Ticker
 
-  @lateness_us 20_000
+  # Of one tick in a hundred, and of the worst.
+  @late_us 20_000
+  @worst_us 80_000
 
   # More callers than schedulers, so that none of those is free.
   @callers 2 * System.schedulers_online()
@@ -18,15 +20,22 @@ defmodule Foundation.CpuIntensiveTest do
     1..@callers |> Enum.map(fn _ -> Task.async(fun) end) |> Task.await_many(60_000)
   end
 
-  defp p99(fun) do
+  # Microseconds: what 99 ticks in a hundred are not above, and the worst.
+  defp late(fun) do
     {_results, late} = Ticker.during(fun)
-    Ticker.percentile(late, 0.99)
+    {Ticker.percentile(late, 0.99), Ticker.worst(late)}
   end
 
-  defp in_time?(late) do
-    baseline = p99(fn -> on_every_scheduler(fn -> Enum.reduce(1..3_000_000, &(&1 + &2)) end) end)
-    late < max(@lateness_us, 3 * baseline)
-  end
+  defp p99(fun), do: fun |> late() |> elem(0)
+
+  # What this machine does to others beside loops that the VM can interrupt anywhere.
+  defp baseline,
+    do: late(fn -> on_every_scheduler(fn -> Enum.reduce(1..3_000_000, &(&1 + &2)) end) end)
+
+  defp in_time?(fun), do: Enum.any?(1..3, fn _ -> in_time?(late(fun), baseline()) end)
+
+  defp in_time?({p99, worst}, {base_p99, base_worst}),
+    do: p99 < max(@late_us, 3 * base_p99) and worst < max(@worst_us, 3 * base_worst)
 
   defp turn(n), do: Enum.reduce(1..200, n, &rem(&1 * &2 + 1, 1_000_003))
 
@@ -35,19 +44,16 @@ defmodule Foundation.CpuIntensiveTest do
     list = Enum.to_list(1..20_000)
     expected = work.(list)
 
-    late =
-      p99(fn ->
-        for result <- on_every_scheduler(fn -> Schedulers.cpu_intensive(list, work) end),
-            do: assert(result == expected)
-      end)
-
-    assert in_time?(late)
+    assert in_time?(fn ->
+             for result <- on_every_scheduler(fn -> Schedulers.cpu_intensive(list, work) end),
+                 do: assert(result == expected)
+           end)
   end
 
   test "a ticker is on time beside workers of low priority" do
     opts = [max_concurrency: @callers, priority: :low]
     work = fn chunk -> Enum.map(chunk, &turn/1) end
-    assert in_time?(p99(fn -> Schedulers.cpu_intensive(Enum.to_list(1..50_000), work, opts) end))
+    assert in_time?(fn -> Schedulers.cpu_intensive(Enum.to_list(1..50_000), work, opts) end)
   end
 
   test "a ticker is on time beside native work that costs the VM time but no reductions" do
@@ -60,7 +66,7 @@ defmodule Foundation.CpuIntensiveTest do
     chunked = fn -> on_every_scheduler(fn -> Schedulers.cpu_intensive(list, work) end) end
     whole = fn -> on_every_scheduler(fn -> work.(list) end) end
 
-    assert in_time?(p99(chunked))
+    assert in_time?(chunked)
     # In one piece the same work does hold others up: the ticker shows it, at least once in a few
     # times where the machine does other work.
     assert Enum.any?(1..5, fn _ -> p99(whole) > 1.5 * p99(chunked) end)
