@@ -2,8 +2,9 @@
 //!
 //! Between two numbers by linear interpolation, as spreadsheets and NumPy do by default (type 7 of
 //! Hyndman and Fan); exact where a quantile falls on a number, otherwise within 2 units in the last
-//! place of the greater of the two. Integers beyond 2^53 are taken as the nearest floats. All NaN
-//! where a number is. `Error::Empty` where there are none. One input cannot be shared out.
+//! place of the greater of the two. Next to one infinity that one, between both NaN. Integers beyond
+//! 2^53 are taken as the nearest floats. All NaN where a number is. `Error::Empty` where there are
+//! none. One input cannot be shared out.
 //!
 //! In three passes that copy only what lies near a quantile: the least and the greatest, how many
 //! lie where between them, and then those are sorted that share a bucket with a quantile.
@@ -224,7 +225,9 @@ fn bucket<K: Key>(key: K, least: K, shift: u32, buckets: usize) -> usize {
 
 fn between(low: f64, high: f64, part: f64) -> f64 {
     let apart = high - low;
-    if part == 0.0 || low == high {
+    // What is infinitely far above the lower one is no nearer to the upper one.
+    let endless = low.is_infinite() && high.is_finite();
+    if part == 0.0 || low == high || endless {
         low
     } else if apart.is_infinite() && low.is_finite() && high.is_finite() {
         low * (1.0 - part) + high * part

@@ -21,7 +21,7 @@ fn model(sorted: &[Number], q: f64) -> (f64, f64) {
     let low = sorted[rank as usize].float();
     let high = sorted[rank.ceil() as usize].float();
     let part = rank.fract();
-    let wanted = if part == 0.0 || low == high {
+    let wanted = if part == 0.0 || low == high || (low.is_infinite() && high.is_finite()) {
         low
     } else {
         low + (high - low) * part
@@ -96,6 +96,8 @@ fn infinities_are_numbers_too() {
     let of = |floats: &[f64], q| quantiles(&Packed::f64s(floats), &[q], &Cuts::none()).unwrap()[0];
     assert_eq!(of(&[f64::NEG_INFINITY, 1.0, f64::INFINITY], 0.5), 1.0);
     assert_eq!(of(&[f64::INFINITY, f64::INFINITY], 0.3), f64::INFINITY);
+    assert_eq!(of(&[1.0, f64::INFINITY], 0.3), f64::INFINITY);
+    assert_eq!(of(&[f64::NEG_INFINITY, 1.0], 0.3), f64::NEG_INFINITY);
     assert!(of(&[f64::NEG_INFINITY, f64::INFINITY], 0.5).is_nan());
     assert_eq!(of(&[-1.5e308, 1.5e308], 0.5), 0.0);
 }
