@@ -3,7 +3,8 @@
 //! Bins of the same width with `bins`, `min` and `max`, or between `edges` (two at least, rising). A bin
 //! has its lower edge and not its upper one; the last has both. What is below, above or NaN is
 //! counted apart. Exact: a number is compared with the edges themselves, which for `bins` are
-//! `min + (max - min) * n / bins`. Integers beyond 2^53 are taken as the nearest floats.
+//! `min + (max - min) * (n / bins)` and at last `max`. Integers beyond 2^53 are taken as the nearest
+//! floats.
 use std::marker::PhantomData;
 use std::ops::Range;
 
