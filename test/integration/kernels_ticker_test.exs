@@ -1,0 +1,54 @@
+defmodule Foundation.KernelsTickerTest do
+  # Others run while native jobs want every dirty scheduler.
+  #
+  # Where the machine does other work, its own turns make everybody late: so the bound is wide, and
+  # wider where a loop that the VM can interrupt anywhere holds others up.
+  use ExUnit.Case
+
+  import Foundation.KernelLoad
+
+  alias Foundation.Ticker
+
+  @lateness_us 20_000
+  @callers 2 * System.schedulers_online()
+
+  setup_all do
+    make_data()
+  end
+
+  defp p99(fun) do
+    {_result, late} = Ticker.during(fun)
+    # Long enough to say something.
+    assert length(late) > 100
+    Ticker.percentile(late, 0.99)
+  end
+
+  defp together(funs), do: funs |> Enum.map(&Task.async/1) |> Task.await_many(60_000)
+
+  defp in_time?(late) do
+    loop = fn -> Enum.reduce(1..10_000_000, &(&1 + &2)) end
+    late < max(@lateness_us, 3 * p99(fn -> together(List.duplicate(loop, @callers)) end))
+  end
+
+  # Work of half a second at least.
+  defp rounds(jobs), do: fn -> rounds(jobs, System.monotonic_time(:millisecond) + 500) end
+
+  defp rounds(jobs, until) do
+    Enum.each(jobs, &run/1)
+    if System.monotonic_time(:millisecond) < until, do: rounds(jobs, until)
+  end
+
+  test "a ticker is on time beside jobs of every kind from more callers than schedulers" do
+    jobs = Enum.chunk_every(all(), div(length(all()), @callers) + 1)
+    assert in_time?(p99(fn -> together(Enum.map(jobs, &rounds(&1))) end))
+  end
+
+  test "a ticker is on time beside one job that has every dirty scheduler" do
+    assert in_time?(p99(rounds([{:packed, :sort, [parallel: true]}])))
+  end
+
+  test "a ticker is on time while lists come in and go out" do
+    work = rounds([{:integers, :sort, []}, {:texts, :compress_many, []}, {:text, :words, []}])
+    assert in_time?(p99(fn -> together(List.duplicate(work, @callers)) end))
+  end
+end
