@@ -53,7 +53,7 @@ defmodule Foundation.BEAM.Memory do
       each. Their results are binaries of the VM's.
     * `:leak_searches` - what running `binary_leaks/1` have found so far.
     * `:kernels` - what kernels of `Foundation.BEAM.Schedulers` copy and collect while they run, and
-      their results until these are terms.
+      their results: until these are terms, or, of binaries above 64 KB, as long as somebody has them.
     * `:total` - the sum.
 
   The figures are what was asked for. The allocator takes about a tenth more from the system, and
