@@ -21,8 +21,17 @@ defmodule Foundation.BEAM.Schedulers.Cancel do
 
   @doc "Whether the term is a handle that can be used here."
   @spec handle?(term()) :: boolean()
-  def handle?(%__MODULE__{flag: flag}), do: is_reference(flag) and node(flag) == node()
+  def handle?(%__MODULE__{flag: flag}) when is_reference(flag), do: flag?(flag)
   def handle?(_term), do: false
+
+  # A reference may be another node's, or have come back from a file after its flag was freed: only
+  # the VM can tell.
+  defp flag?(flag) do
+    _number = :atomics.get(flag, 1)
+    true
+  rescue
+    ArgumentError -> false
+  end
 
   @spec cancel(t()) :: :ok
   def cancel(%__MODULE__{flag: flag}) do

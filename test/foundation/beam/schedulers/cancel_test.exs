@@ -120,6 +120,18 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
     end
   end
 
+  test "a handle that was freed and has come back is named" do
+    # The process that made it is gone, and the flag with it.
+    make = fn -> exit(:erlang.term_to_binary(Schedulers.cancel_handle())) end
+    {_pid, monitor} = spawn_monitor(make)
+    assert_receive {:DOWN, ^monitor, _, _, bytes}
+    stale = :erlang.binary_to_term(bytes)
+    named = ~r/a handle .* on this node, got: /
+    assert_raise ArgumentError, named, fn -> Schedulers.cancel(stale) end
+    assert_raise ArgumentError, named, fn -> Schedulers.cancelled?(stale) end
+    assert_raise ArgumentError, named, fn -> Schedulers.cpu_intensive([], & &1, cancel: stale) end
+  end
+
   test "cancelled, or its caller killed, at any moment: no process is left, no answer is wrong" do
     :rand.seed(:exsss, {1, 2, 3})
     list = Enum.to_list(1..2_000)
