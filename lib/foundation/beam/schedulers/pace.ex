@@ -9,6 +9,8 @@ defmodule Foundation.BEAM.Schedulers.Pace do
   # to twice that fixed cost, and about half of what is done is work on items. From then on the size
   # follows what each chunk has cost.
 
+  alias Foundation.BEAM.Schedulers.Reductions
+
   # A time slice of the VM is 4,000 reductions and should last about a millisecond. What takes longer
   # for its reductions (a NIF, a regular expression) is counted by its time.
   @ns_per_reduction 250
@@ -38,11 +40,11 @@ defmodule Foundation.BEAM.Schedulers.Pace do
   @spec measure((term() -> result), term()) :: {result, pos_integer()} when result: term()
   def measure(fun, chunk) do
     started = :erlang.monotonic_time(:nanosecond)
-    {:reductions, before} = :erlang.process_info(self(), :reductions)
+    before = Reductions.used()
     result = fun.(chunk)
-    {:reductions, later} = :erlang.process_info(self(), :reductions)
+    used = Reductions.used() - before
     took = :erlang.monotonic_time(:nanosecond) - started
-    {result, later |> Kernel.-(before) |> max(div(took, @ns_per_reduction)) |> max(1)}
+    {result, used |> max(div(took, @ns_per_reduction)) |> max(1)}
   end
 
   @doc "The pace after a chunk of `count` items that cost `cost`."
