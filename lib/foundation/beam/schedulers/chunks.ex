@@ -1,13 +1,14 @@
 defmodule Foundation.BEAM.Schedulers.Chunks do
   @moduledoc false
 
-  # Data that is worked on in parts: a list, or whatever is enumerable, taken from bit by bit. A
-  # stream is suspended in between, so it never runs ahead of what is asked for.
+  # Data that is worked on in parts: a list, a range, or whatever is enumerable, taken from bit by
+  # bit. A stream is suspended in between, so it never runs ahead of what is asked for.
 
   alias Foundation.Options
 
   @type source ::
           {:list, list(), non_neg_integer()}
+          | {:range, integer(), integer(), non_neg_integer()}
           | {:enum, Enumerable.continuation()}
           | :done
 
@@ -16,16 +17,24 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
 
   @doc "Lists are always worked on in chunks, other data when a size is given."
   @spec plan(term(), :auto | pos_integer(), String.t()) :: plan()
-  def plan(data, _size, _where) when is_list(data) and length(data) >= 0,
-    do: {:chunks, {:list, data, length(data)}, length(data)}
-
-  def plan(data, _size, where) when is_list(data), do: invalid!(where, "a proper list", data)
+  def plan(data, _size, where) when is_list(data), do: list(data, where)
   def plan(data, :auto, _where), do: {:whole, data}
 
+  def plan(first.._//step = range, _size, _where) do
+    count = Range.size(range)
+    {:chunks, {:range, first, step, count}, count}
+  end
+
+  def plan(%MapSet{} = set, _size, where), do: set |> MapSet.to_list() |> list(where)
+
+  def plan(data, _size, where) when is_map(data) and not is_struct(data),
+    do: data |> Map.to_list() |> list(where)
+
+  # Nothing else is asked how many items it has: to answer, a file is read from end to end.
   def plan(data, _size, where) do
     if enumerable?(data) do
       {:chunks, {:enum, &Enumerable.reduce(data, &1, fn item, acc -> step(item, acc) end)},
-       count(data)}
+       :unknown}
     else
       invalid!(where, "data that is enumerable, because :chunk_size is given", data)
     end
@@ -41,6 +50,13 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
     {:lists.sublist(list, size), size, {:list, :lists.nthtail(size, list), left - size}}
   end
 
+  def take({:range, _first, _step, 0}, _size), do: :done
+
+  def take({:range, first, step, left} = range, size) do
+    count = min(size, left)
+    {Enum.to_list(first..(first + (count - 1) * step)//step), count, drop(range, count)}
+  end
+
   def take({:enum, continue}, size) do
     case continue.({:cont, {size, []}}) do
       {:suspended, {0, items}, continue} -> {:lists.reverse(items), size, {:enum, continue}}
@@ -51,9 +67,30 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
 
   def take(:done, _size), do: :done
 
+  @doc "As `take/2`, but the items are a source of their own."
+  @spec split(source(), pos_integer()) :: {source(), pos_integer(), source()} | :done
+  def split({:range, first, step, left} = range, size) when left > 0 do
+    count = min(size, left)
+    {{:range, first, step, count}, count, drop(range, count)}
+  end
+
+  def split(source, size) do
+    with {items, count, rest} <- take(source, size), do: {{:list, items, count}, count, rest}
+  end
+
+  @doc "Without the first `count` items; of a list or a range that has as many."
+  @spec drop(source(), non_neg_integer()) :: source()
+  def drop({_kind, _items, count}, count), do: :done
+  def drop({_kind, _first, _step, count}, count), do: :done
+  def drop({:list, list, left}, count), do: {:list, :lists.nthtail(count, list), left - count}
+
+  def drop({:range, first, step, left}, count),
+    do: {:range, first + count * step, step, left - count}
+
   @doc "Items left, where that is known."
   @spec left(source()) :: non_neg_integer() | :unknown
   def left({:list, _list, left}), do: left
+  def left({:range, _first, _step, left}), do: left
   def left({:enum, _continue}), do: :unknown
   def left(:done), do: 0
 
@@ -82,6 +119,14 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
   @spec concat([list()]) :: list()
   def concat(lists), do: :lists.foldl(&++/2, [], lists)
 
+  # The one walk to the end of the list.
+  defp list(data, where) do
+    count = length(data)
+    {:chunks, {:list, data, count}, count}
+  rescue
+    ArgumentError -> invalid!(where, "a proper list", data)
+  end
+
   defp step(item, {1, items}), do: {:suspend, {0, [item | items]}}
   defp step(item, {left, items}), do: {:cont, {left - 1, [item | items]}}
 
@@ -89,13 +134,7 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
   defp enumerable?(data) when is_function(data), do: is_function(data, 2)
   defp enumerable?(data), do: Enumerable.impl_for(data) != nil
 
-  defp count(data) do
-    case Enumerable.count(data) do
-      {:ok, count} -> count
-      {:error, _module} -> :unknown
-    end
-  end
-
+  @spec invalid!(String.t(), String.t(), term()) :: no_return()
   defp invalid!(where, expected, data) do
     raise ArgumentError, "#{where} expects #{expected}, got: #{Options.given(data)}"
   end

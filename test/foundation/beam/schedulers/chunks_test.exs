@@ -36,7 +36,33 @@ defmodule Foundation.BEAM.Schedulers.ChunksTest do
     assert total.([1, 2]) == 2
     assert total.(1..10) == 10
     assert total.(%{a: 1}) == 1
+    assert total.(MapSet.new([1, 2, 3])) == 3
+    assert total.(10..1//-3) == 4
+    assert total.(1..0//1) == 0
     assert total.(Stream.map([1], & &1)) == :unknown
+    # Its answer would be a walk through the file, in the caller.
+    assert total.(File.stream!(__ENV__.file)) == :unknown
+  end
+
+  test "ranges give their items whatever their step" do
+    for range <- [1..10, 10..1, 10..1//-3, -5..5//4, 7..7, 1..0//1], size <- [1, 3, 100] do
+      assert all(source(range), size) == Enum.chunk_every(range, size)
+    end
+  end
+
+  test "what is split off is a source of its own, of which items can be dropped" do
+    for data <- [Enum.to_list(1..10), 1..10, 10..1//-1, Stream.map(1..10, & &1)] do
+      {part, 7, rest} = Chunks.split(source(data), 7)
+      items = Enum.to_list(data)
+      assert all(part, 10) == [Enum.take(items, 7)]
+      assert all(rest, 10) == [Enum.drop(items, 7)]
+      assert Chunks.left(part) == 7
+      for n <- 0..6, do: assert(all(Chunks.drop(part, n), 10) == [Enum.slice(items, n..6)])
+      assert Chunks.drop(part, 7) == :done
+    end
+
+    for data <- [[], 1..0//1, Stream.map([], & &1)],
+        do: assert(Chunks.split(source(data), 7) == :done)
   end
 
   test "a stream is not read beyond what was taken" do
