@@ -4,13 +4,16 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
   # The process that ends a job: when its time is over, when it is cancelled, when a worker dies and
   # when the caller does. It runs no code of the user's and holds no data, so it always answers.
   #
-  # A worker links itself, announces itself, and begins when it is told to. So the keeper knows all
-  # that run the user's code, and those that it does not know yet die with it by their link. Workers
-  # are killed, because the user's code may trap exits.
+  # It is told of each process of the job by the caller, links itself to it, and tells it to begin:
+  # one that died before is found dead. Such a process links itself as well, before anything else: if
+  # the caller dies first, it ends by that link. Workers are killed, because the user's code may trap
+  # exits.
 
   alias Foundation.BEAM.Schedulers.{Cancel, Ends}
 
-  defstruct [:caller, :ends, :ref, :left, running: MapSet.new(), finished: MapSet.new()]
+  # `left` is how many processes have not ended yet; `children` has what is known of each: it runs,
+  # has finished (sent all it has to send), or is gone.
+  defstruct [:caller, :ends, :ref, :left, children: %{}]
 
   @doc "Of a job with so many processes. It waits for `{:job, ref}`."
   @spec start(pid(), pos_integer(), map()) :: pid()
@@ -19,11 +22,17 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
     spawn(fn -> init(caller, ends, processes) end)
   end
 
-  @doc "Called in a worker: returns when it may begin."
-  @spec announce(pid()) :: :ok
-  def announce(keeper) do
+  @doc "Called by the caller for each process."
+  @spec started(pid(), pid()) :: :ok
+  def started(keeper, pid) do
+    send(keeper, {:started, pid})
+    :ok
+  end
+
+  @doc "Called in a process of the job: returns when it may begin."
+  @spec join(pid()) :: :ok
+  def join(keeper) do
     link(keeper)
-    send(keeper, {:child, self()})
 
     receive do
       {^keeper, :go} -> :ok
@@ -37,7 +46,7 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
     _noproc in ErlangError -> exit(:shutdown)
   end
 
-  @doc "Called in a worker that has sent its last result."
+  @doc "Called in a process that has sent the last it has to send."
   @spec finished(pid()) :: :ok
   def finished(keeper) do
     send(keeper, {:finished, self()})
@@ -62,56 +71,60 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
 
   defp loop(%{caller: caller} = state) do
     receive do
-      {:child, pid} ->
-        send(pid, {self(), :go})
-        loop(%{state | running: MapSet.put(state.running, pid)})
-
-      {:finished, pid} ->
-        loop(%{state | finished: MapSet.put(state.finished, pid)})
-
-      {:EXIT, pid, reason} ->
-        ended(state, pid, reason)
-
-      {:DOWN, ^caller, _, _, _} ->
-        stop(state)
-
-      {_alias, :cancelled} ->
-        stop(state, :cancelled)
-
-      :stop ->
-        stop(state)
+      {:started, pid} -> state |> begin(pid) |> loop()
+      {:finished, pid} -> state |> put(pid, :finished) |> loop()
+      {:EXIT, pid, reason} -> state |> ended(pid, reason) |> loop()
+      {:DOWN, ^caller, _, _, _} -> stop(state)
+      {_alias, :cancelled} -> give_up(state, :cancelled)
+      :stop -> stop(state)
     after
-      Ends.left_ms(state.ends) -> stop(state, :timeout)
+      Ends.left_ms(state.ends) -> give_up(state, :timeout)
     end
   end
 
-  # A worker that goes without having said so has not sent all of its results.
+  defp begin(state, pid) do
+    case state.children do
+      %{^pid => {:gone, reason}} ->
+        give_up(state, {:down, reason})
+
+      _unknown ->
+        # Of one that is dead this makes an exit signal.
+        Process.link(pid)
+        send(pid, {self(), :go})
+        put(state, pid, :running)
+    end
+  end
+
+  # One that goes without having said so has not sent all of its results.
   defp ended(state, pid, reason) do
-    running? = pid in state.running
-    state = %{state | running: MapSet.delete(state.running, pid)}
+    gone = put(state, pid, {:gone, reason})
 
-    cond do
-      not running? -> loop(state)
-      pid in state.finished -> loop(%{state | left: state.left - 1})
-      true -> stop(state, {:down, reason})
+    case state.children do
+      %{^pid => :running} -> give_up(gone, {:down, reason})
+      %{^pid => :finished} -> %{gone | left: state.left - 1}
+      # One that the caller has still to tell of.
+      _unknown -> gone
     end
   end
 
-  defp stop(state, verdict) do
-    kill(state.running)
+  defp put(state, pid, what), do: %{state | children: Map.put(state.children, pid, what)}
+
+  defp give_up(state, verdict) do
+    kill(state)
     send(state.ref, {state.ref, verdict})
     exit(:shutdown)
   end
 
   defp stop(state) do
-    kill(state.running)
+    kill(state)
     exit(:shutdown)
   end
 
-  defp kill(running) do
-    Enum.each(running, &Process.exit(&1, :kill))
+  defp kill(%{children: children}) do
+    there = for {pid, what} <- children, what in [:running, :finished], do: pid
+    Enum.each(there, &Process.exit(&1, :kill))
 
-    Enum.each(running, fn pid ->
+    Enum.each(there, fn pid ->
       receive do
         {:EXIT, ^pid, _} -> :ok
       end

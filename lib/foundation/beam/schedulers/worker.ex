@@ -44,21 +44,22 @@ defmodule Foundation.BEAM.Schedulers.Worker do
   defp child({keeper, ref, priority}, body) do
     lineage = lineage()
 
-    :erlang.spawn_opt(
-      fn ->
-        Enum.each(lineage, fn {key, pids} -> Process.put(key, pids) end)
-        Keeper.announce(keeper)
+    run = fn ->
+      Enum.each(lineage, fn {key, pids} -> Process.put(key, pids) end)
+      Keeper.join(keeper)
 
-        try do
-          body.()
-        catch
-          kind, reason -> send(ref, {ref, {:raised, kind, reason, __STACKTRACE__}})
-        end
+      try do
+        body.()
+      catch
+        kind, reason -> send(ref, {ref, {:raised, kind, reason, __STACKTRACE__}})
+      end
 
-        Keeper.finished(keeper)
-      end,
-      priority: priority || :normal
-    )
+      Keeper.finished(keeper)
+    end
+
+    pid = :erlang.spawn_opt(run, priority: priority || :normal)
+    Keeper.started(keeper, pid)
+    pid
   end
 
   # As `Task` has them: who called, and whose descendant it is.

@@ -1,0 +1,127 @@
+defmodule Foundation.BEAM.Schedulers.KeeperTest do
+  # Whatever of a job dies, and whenever: the call ends, and so does all that it has started.
+  use ExUnit.Case, async: true
+
+  alias Foundation.BEAM.Schedulers
+  alias Foundation.BEAM.Schedulers.Keeper
+
+  @options %{timeout: :infinity, cancel: nil}
+
+  # A keeper of so many, with the reference of its caller, which is this process.
+  defp keeper(processes) do
+    keeper = Keeper.start(self(), processes, @options)
+    ref = :erlang.monitor(:process, keeper, alias: :explicit_unalias)
+    send(keeper, {:job, ref})
+    {keeper, ref}
+  end
+
+  defp dead(body) do
+    {pid, monitor} = spawn_monitor(body)
+    assert_receive {:DOWN, ^monitor, _, _, _}
+    pid
+  end
+
+  test "a process that died before the keeper has heard of it ends the job" do
+    {keeper, ref} = keeper(2)
+    Keeper.started(keeper, dead(fn -> :ok end))
+    assert_receive {^ref, {:down, :noproc}}
+    assert_receive {:DOWN, ^ref, _, _, :shutdown}
+  end
+
+  test "so does one that died after it had linked itself, with its reason" do
+    {keeper, ref} = keeper(2)
+
+    pid =
+      dead(fn ->
+        Process.link(keeper)
+        exit(:boom)
+      end)
+
+    Keeper.started(keeper, pid)
+    assert_receive {^ref, {:down, :boom}}
+    assert_receive {:DOWN, ^ref, _, _, :shutdown}
+  end
+
+  test "one that the keeper never hears of ends with it" do
+    {keeper, _ref} = keeper(1)
+    {pid, monitor} = spawn_monitor(fn -> Keeper.join(keeper) end)
+    send(keeper, :stop)
+    assert_receive {:DOWN, ^monitor, _, ^pid, :shutdown}
+    {late, monitor} = spawn_monitor(fn -> Keeper.join(keeper) end)
+    assert_receive {:DOWN, ^monitor, _, ^late, :shutdown}
+  end
+
+  # Calls, and kills the process that the caller starts as number `number`, some turns later.
+  defp killed(number, turns) do
+    test = self()
+    list = Enum.to_list(1..3_000)
+    opts = [max_concurrency: 3, chunk_size: 10]
+
+    {caller, monitor} =
+      spawn_monitor(fn ->
+        receive do: (:begin -> :ok)
+        result = catch_exit_of(fn -> Schedulers.cpu_intensive(list, & &1, opts) end)
+        info = Process.info(self(), [:messages, :monitors, :links])
+        send(test, {:result, result == list || result, info})
+      end)
+
+    killer = spawn_link(fn -> kill(test, caller, number, turns) end)
+    assert_receive :ready
+    send(caller, :begin)
+    assert_receive {:result, result, info}, 10_000
+    assert_receive {:DOWN, ^monitor, _, _, :normal}
+    send(killer, :report)
+    assert_receive {:started, pids}
+    for pid <- pids, do: await_end(pid)
+    assert info == [messages: [], monitors: [], links: []]
+    result
+  end
+
+  defp catch_exit_of(fun) do
+    fun.()
+  catch
+    :exit, reason -> {:exit, reason}
+  end
+
+  defp await_end(pid) do
+    monitor = Process.monitor(pid)
+    assert_receive {:DOWN, ^monitor, _, _, _}
+  end
+
+  defp kill(test, caller, number, turns) do
+    Process.flag(:priority, :high)
+    :erlang.trace(caller, true, [:procs])
+    send(test, :ready)
+    pids = see(number, turns, [])
+    send(test, {:started, pids})
+  end
+
+  defp see(number, turns, pids) do
+    receive do
+      {:trace, _caller, :spawn, pid, _mfa} ->
+        if length(pids) == number do
+          for _ <- 1..turns//1, do: :erlang.yield()
+          Process.exit(pid, :kill)
+        end
+
+        see(number, turns, [pid | pids])
+
+      :report ->
+        pids
+
+      _other ->
+        see(number, turns, pids)
+    end
+  end
+
+  test "whichever process of a job is killed, at any moment, the call ends and leaves nothing" do
+    results = for number <- 0..4, turns <- 0..20, do: killed(number, turns)
+
+    for result <- results do
+      assert result == true or
+               match?({:exit, {reason, _}} when reason in [:killed, :noproc], result)
+    end
+
+    assert Enum.any?(results, &(&1 != true))
+  end
+end
