@@ -14,6 +14,7 @@ defmodule Bench.Schedulers.Cpu do
     cost("cheap", 100_000, &cheap/1)
     cost("microsecond", 20_000, &microsecond/1)
     shared()
+    neighbours()
     lateness("elixir", 40_000, &microsecond/1)
     # 1 reduction and some 40 us each: nothing that the VM would interrupt.
     term = Enum.to_list(1..25_000)
@@ -70,13 +71,35 @@ defmodule Bench.Schedulers.Cpu do
     all = System.schedulers_online()
 
     times =
-      Bench.compare("10,000 uneven items", [
+      Bench.compare("4,000 uneven items", [
         {"in one piece", fn -> work.(list) end},
         {"1 worker", fn -> Schedulers.cpu_intensive(list, work, max_concurrency: 1) end},
         {"#{all} workers", fn -> Schedulers.cpu_intensive(list, work, max_concurrency: all) end}
       ])
 
     Bench.ratio("cpu_shared", times["in one piece"] / times["#{all} workers"])
+  end
+
+  # The heavy items are neighbours: all of them are in one batch, behind each other.
+  defp neighbours do
+    list = Enum.to_list(1..20_000)
+    heavy = fn n -> Enum.reduce(1..500, n, fn _, m -> microsecond(m) end) end
+    item = fn n -> if n in 10_001..10_016, do: heavy.(n), else: n end
+    work = fn chunk -> Enum.map(chunk, item) end
+    all = System.schedulers_online()
+    opts = [max_concurrency: all, chunk_size: 1]
+
+    times =
+      Bench.compare("16 heavy neighbours in 20,000 items", [
+        {"in one piece", fn -> work.(list) end},
+        {"#{all} workers, chunks of 1", fn -> Schedulers.cpu_intensive(list, work, opts) end},
+        {"balance", fn -> Schedulers.balance_work_across_schedulers(list, item) end}
+      ])
+
+    Bench.ratio(
+      "cpu_shared_neighbours",
+      times["in one piece"] / times["#{all} workers, chunks of 1"]
+    )
   end
 
   defp lateness(name, count, item) do

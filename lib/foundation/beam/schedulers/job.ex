@@ -6,7 +6,8 @@ defmodule Foundation.BEAM.Schedulers.Job do
   #
   # All that comes to the caller carries one reference, which is the monitor of the keeper and an
   # alias at once: with the job the alias ends, and nothing can arrive any more. The reference is
-  # made where the waiting begins, so that the VM looks at no message that is older.
+  # made where the waiting begins and handed on as an argument, so that the VM looks at no message
+  # that is older.
 
   alias Foundation.BEAM.Schedulers.{Cancel, Chunks, Ends, Keeper, Pace, Progress, Worker}
   alias Foundation.Error
@@ -22,32 +23,27 @@ defmodule Foundation.BEAM.Schedulers.Job do
   @spec run(Chunks.plan(), (term() -> term()), Pace.t(), Progress.t(), map()) ::
           term() | {:error, Error.t()}
   def run(plan, fun, pace, progress, options) do
-    if Cancel.cancelled?(options.cancel) do
-      Ends.error(:cancelled, options.timeout)
-    else
-      workers = workers(plan, options.max_concurrency)
-      keeper = Keeper.start(self(), Worker.processes(workers), options)
-      ref = :erlang.monitor(:process, keeper, alias: :explicit_unalias)
-      send(keeper, {:job, ref})
+    if Cancel.cancelled?(options.cancel),
+      do: Ends.error(:cancelled, options.timeout),
+      else: start(plan, %{fun: fun, pace: pace}, progress, options)
+  end
 
-      try do
-        job = {keeper, ref, options.priority}
-        Worker.start(plan, fun, pace, Progress.relay(progress, ref), workers, job)
-        collect(%__MODULE__{count: if(workers == 1, do: 1), progress: progress}, ref)
-      catch
-        kind, reason ->
-          stop(keeper, ref)
-          :erlang.raise(kind, reason, __STACKTRACE__)
-      else
-        %__MODULE__{} = done ->
-          :erlang.unalias(ref)
-          Progress.finish(done.progress)
-          result(plan, done.batches)
+  defp start(plan, work, progress, options) do
+    workers = workers(plan, options.max_concurrency)
+    keeper = Keeper.start(self(), Worker.processes(plan, workers), options)
+    ref = :erlang.monitor(:process, keeper, alias: :explicit_unalias)
+    send(keeper, {:job, ref})
+    shared = %{keeper: keeper, ref: ref, workers: workers, priority: options.priority}
+    job = work |> Map.put(:progress, Progress.relay(progress, ref)) |> Map.merge(shared)
+    pids = start_workers(plan, job)
 
-        verdict ->
-          stop(keeper, ref)
-          Ends.error(verdict, options.timeout)
-      end
+    case collect_all(plan, pids, job, new(plan, progress), ref) do
+      %__MODULE__{} = done ->
+        result(plan, done.batches)
+
+      verdict ->
+        stop(keeper, ref)
+        Ends.error(verdict, options.timeout)
     end
   end
 
@@ -57,39 +53,56 @@ defmodule Foundation.BEAM.Schedulers.Job do
   defp workers({:chunks, _source, :unknown}, max), do: max
   defp workers({:chunks, _source, total}, max), do: total |> min(max) |> max(1)
 
-  defp collect(%__MODULE__{came: all, count: all, gone?: true} = job, _ref), do: job
+  # The VM may have no room for another process.
+  defp start_workers(plan, job) do
+    Worker.start(plan, job)
+  catch
+    kind, reason ->
+      stop(job.keeper, job.ref)
+      :erlang.raise(kind, reason, __STACKTRACE__)
+  end
 
-  defp collect(job, ref) do
+  defp new(plan, progress),
+    do: %__MODULE__{count: if(match?({:whole, _}, plan), do: 1), progress: progress}
+
+  defp collect_all(plan, pids, job, state, ref) do
+    Worker.push(plan, pids, job)
+
+    with %__MODULE__{} = done <- collect(state, ref) do
+      :erlang.unalias(ref)
+      Progress.finish(done.progress)
+      done
+    end
+  catch
+    kind, reason ->
+      stop(job.keeper, ref)
+      :erlang.raise(kind, reason, __STACKTRACE__)
+  end
+
+  defp collect(%__MODULE__{came: all, count: all, gone?: true} = state, _ref), do: state
+
+  defp collect(state, ref) do
     receive do
-      {^ref, {:batch, index, results}} ->
-        batches = [{index, results} | job.batches]
-        collect(%{job | batches: batches, came: job.came + 1}, ref)
-
-      {^ref, {:progress, count}} ->
-        collect(%{job | progress: Progress.add(job.progress, count)}, ref)
-
-      {^ref, {:batches, count}} ->
-        collect(%{job | count: count}, ref)
-
-      {^ref, {:raised, kind, reason, stacktrace}} ->
-        :erlang.raise(kind, reason, stacktrace)
-
-      {^ref, {:down, reason}} ->
-        down(reason)
-
-      {^ref, verdict} ->
-        verdict
-
+      {^ref, {:raised, kind, reason, stacktrace}} -> :erlang.raise(kind, reason, stacktrace)
+      {^ref, {:down, reason}} -> down(reason)
+      {^ref, verdict} when is_atom(verdict) -> verdict
+      {^ref, news} -> state |> add(news) |> collect(ref)
       # It goes once every worker has sent all it has to send, but another process's message may
       # still be on its way.
-      {:DOWN, ^ref, _, _, :normal} ->
-        collect(%{job | gone?: true}, ref)
-
-      {:DOWN, ^ref, _, _, reason} ->
-        down(reason)
+      {:DOWN, ^ref, _, _, :normal} -> collect(%{state | gone?: true}, ref)
+      {:DOWN, ^ref, _, _, reason} -> down(reason)
     end
   end
 
+  defp add(state, {:batch, at, results}),
+    do: %{state | batches: [{at, results} | state.batches], came: state.came + 1}
+
+  defp add(state, {:batches, count}), do: %{state | count: count}
+
+  defp add(state, {:progress, count}),
+    do: %{state | progress: Progress.add(state.progress, count)}
+
+  @spec down(term()) :: no_return()
   defp down(reason), do: exit({reason, {@public, :cpu_intensive, 3}})
 
   # Whatever the job still has is ended, and what it has sent is dropped.

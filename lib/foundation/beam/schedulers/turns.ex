@@ -5,23 +5,31 @@ defmodule Foundation.BEAM.Schedulers.Turns do
 
   alias Foundation.BEAM.Schedulers.{Chunks, Pace, Progress}
 
-  @doc "All chunks in turn, in this process; their results as one list."
-  @spec each(Chunks.source(), (list() -> term()), Pace.t(), Progress.t()) ::
+  @typedoc """
+  Counts the items that are begun, of so many. Past the end, what was left has been taken back.
+  """
+  @type claim :: {:atomics.atomics_ref(), pos_integer()}
+
+  @doc "All chunks in turn, in this process, as far as they can be claimed; their results as one list."
+  @spec each(Chunks.source(), (list() -> term()), Pace.t(), Progress.t(), claim() | nil) ::
           {list(), Pace.t(), Progress.t()}
-  def each(source, fun, pace, progress), do: each(source, fun, pace, progress, [], 0)
+  def each(source, fun, pace, progress, claim \\ nil),
+    do: each(source, {fun, claim}, pace, progress, [], 0)
 
   # `spent` is what the chunks since the last yield have cost.
-  defp each(source, fun, pace, progress, acc, spent) do
-    case Chunks.take(source, pace.size) do
-      {chunk, count, rest} ->
-        {acc, cost, progress} = turn(chunk, count, rest, fun, acc, progress)
-        spent = let_others_run(spent + cost, cost, pace.target)
-        each(rest, fun, Pace.next(pace, count, cost), progress, acc, spent)
-
-      :done ->
-        {Chunks.concat(acc), pace, progress}
+  defp each(source, {fun, claim} = work, pace, progress, acc, spent) do
+    with {chunk, count, rest} <- Chunks.take(source, pace.size),
+         true <- begin?(claim, count) do
+      {acc, cost, progress} = turn(chunk, count, rest, fun, acc, progress)
+      spent = let_others_run(spent + cost, cost, pace.target)
+      each(rest, work, Pace.next(pace, count, cost), progress, acc, spent)
+    else
+      _at_the_end -> {Chunks.concat(acc), pace, progress}
     end
   end
+
+  defp begin?(nil, _count), do: true
+  defp begin?({claim, size}, count), do: :atomics.add_get(claim, 1, count) <= size
 
   defp turn(chunk, count, rest, fun, acc, progress) do
     {result, cost} = Pace.measure(fun, chunk)

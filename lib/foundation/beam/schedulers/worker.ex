@@ -1,47 +1,54 @@
 defmodule Foundation.BEAM.Schedulers.Worker do
   @moduledoc false
 
-  # The processes of a job that run the user's code. One alone has the data and works through it.
-  # Several ask a feeder, which has the data, for batches: whoever is free takes the next one, so a
-  # slow item keeps nobody else from working. Each batch is numbered, for the order of results.
+  # The processes of a job that run the user's code. One of them gets data that is worked on whole.
+  # For chunks there are as many as asked for, and a feeder that has the data: whoever is free takes
+  # the next batch. While the function runs, its mailbox has nothing of ours: a function that
+  # receives takes away only what is its own.
 
-  alias Foundation.BEAM.Schedulers.{Chunks, Keeper, Pace, Progress, Turns}
+  alias Foundation.BEAM.Schedulers.{Chunks, Feeder, Keeper, Pace, Progress, Turns}
 
-  @typedoc "The keeper, the reference that the caller waits for, the priority."
-  @type job :: {pid(), reference(), :low | :normal | nil}
+  @typedoc "The job: who ends it, where the caller waits, how many work, and what they do."
+  @type job :: %{
+          keeper: pid(),
+          ref: reference(),
+          workers: pos_integer(),
+          priority: :low | :normal | nil,
+          fun: (term() -> term()),
+          pace: Pace.t(),
+          progress: Progress.t()
+        }
 
   @doc "How many processes that makes."
-  @spec processes(pos_integer()) :: pos_integer()
-  def processes(1), do: 1
-  def processes(workers) when is_integer(workers), do: workers + 1
+  @spec processes(Chunks.plan(), pos_integer()) :: pos_integer()
+  def processes({:whole, _data}, 1), do: 1
+  def processes({:chunks, _source, _total}, workers), do: workers + 1
 
-  @doc "Starts them. Data is copied once here, and once more to those who ask for it."
-  @spec start(Chunks.plan(), (term() -> term()), Pace.t(), Progress.t(), pos_integer(), job()) ::
-          :ok
-  def start({:whole, data}, fun, _pace, progress, 1, {_keeper, ref, _priority} = job) do
-    child(job, fn ->
-      result = fun.(data)
-      progress |> Progress.add(1) |> Progress.finish()
-      send(ref, {ref, {:batch, 0, result}})
-    end)
+  @doc "Starts them."
+  @spec start(Chunks.plan(), job()) :: [pid(), ...]
+  def start({:whole, data}, job), do: [child(job, fn -> whole(data, job) end)]
 
-    :ok
+  def start({:chunks, source, _total}, job) do
+    feeder = feeder(source, job)
+    [feeder | for(_ <- 1..job.workers, do: child(job, fn -> work(feeder, job) end))]
   end
 
-  def start({:chunks, source, _}, fun, pace, progress, 1, {_keeper, ref, _priority} = job) do
-    child(job, fn -> batch(0, source, fun, pace, progress, ref) end)
-    :ok
-  end
+  @doc "Hands over the data that they have not got from their start; `start/2` has given the pids."
+  @spec push(Chunks.plan(), [pid(), ...], job()) :: :ok
+  def push({:whole, _data}, _pids, _job), do: :ok
 
-  def start({:chunks, source, _}, fun, pace, progress, workers, {_keeper, ref, _priority} = job) do
-    unit = Pace.unit(pace)
-    feeder = child(job, fn -> feed(source, 0, unit, workers, workers, ref) end)
-    for _ <- 1..workers, do: child(job, fn -> work(feeder, fun, pace, progress, ref) end)
-    :ok
+  def push({:chunks, source, _total}, [feeder | _workers], job),
+    do: Feeder.push(source, feeder, Pace.unit(job.pace), job.keeper)
+
+  # It answers without waiting behind those who work.
+  defp feeder(source, job) do
+    state = Feeder.new(source, Pace.unit(job.pace), job.workers, job.ref)
+    options = [message_queue_data: :off_heap]
+    child(%{job | priority: :normal}, options, fn -> Feeder.run(state) end)
   end
 
   # Errors go to the caller, who raises them: there is nothing to log here.
-  defp child({keeper, ref, priority}, body) do
+  defp child(%{keeper: keeper, ref: ref} = job, options \\ [], body) do
     lineage = lineage()
 
     run = fn ->
@@ -57,7 +64,7 @@ defmodule Foundation.BEAM.Schedulers.Worker do
       Keeper.finished(keeper)
     end
 
-    pid = :erlang.spawn_opt(run, priority: priority || :normal)
+    pid = :erlang.spawn_opt(run, [{:priority, job.priority || :normal} | options])
     Keeper.started(keeper, pid)
     pid
   end
@@ -69,51 +76,24 @@ defmodule Foundation.BEAM.Schedulers.Worker do
     [{:"$callers", [self() | callers]}, {:"$ancestors", [self() | ancestors]}]
   end
 
-  defp work(feeder, fun, pace, progress, ref) do
-    send(feeder, {:want, self(), Pace.batch(pace)})
+  defp whole(data, %{ref: ref} = job) do
+    result = job.fun.(data)
+    job.progress |> Progress.add(1) |> Progress.finish()
+    send(ref, {ref, {:batch, 0, result}})
+  end
+
+  defp work(feeder, %{ref: ref} = job) do
+    Feeder.ask(feeder, Pace.batch(job.pace))
 
     receive do
-      {^feeder, index, items, count} ->
-        {pace, progress} = batch(index, {:list, items, count}, fun, pace, progress, ref)
-        work(feeder, fun, pace, progress, ref)
+      {^feeder, at, source, claim} ->
+        {results, pace, progress} = Turns.each(source, job.fun, job.pace, job.progress, claim)
+        progress = Progress.finish(progress)
+        send(ref, {ref, {:batch, at, results}})
+        work(feeder, %{job | pace: pace, progress: progress})
 
       {^feeder, :none} ->
         :ok
     end
-  end
-
-  defp batch(index, source, fun, pace, progress, ref) do
-    {results, pace, progress} = Turns.each(source, fun, pace, progress)
-    progress = Progress.finish(progress)
-    send(ref, {ref, {:batch, index, results}})
-    {pace, progress}
-  end
-
-  # `index` is the number of batches handed out, `asking` of workers that do not know the end yet.
-  defp feed(_source, _index, _unit, _workers, 0, _ref), do: :ok
-
-  defp feed(source, index, unit, workers, asking, ref) do
-    receive do
-      {:want, pid, wanted} ->
-        case Chunks.take(source, share(Chunks.left(source), wanted, unit, workers)) do
-          :done ->
-            if asking == workers, do: send(ref, {ref, {:batches, index}})
-            send(pid, {self(), :none})
-            feed(:done, index, unit, workers, asking - 1, ref)
-
-          {items, count, rest} ->
-            send(pid, {self(), index, items, count})
-            feed(rest, index + 1, unit, workers, asking, ref)
-        end
-    end
-  end
-
-  # Batches get smaller towards the end, so that all finish together. Of a stream nobody waits for
-  # more than a chunk.
-  defp share(:unknown, _wanted, unit, _workers), do: unit
-
-  defp share(left, wanted, unit, workers) do
-    fair = div(left, 2 * workers)
-    (fair - rem(fair, unit)) |> max(unit) |> min(wanted)
   end
 end
