@@ -42,7 +42,7 @@ defmodule Foundation.BEAM.Schedulers.Job do
         result(plan, done.batches)
 
       verdict ->
-        stop(keeper, ref)
+        stop(keeper, ref, pids)
         Ends.error(verdict, options.timeout)
     end
   end
@@ -58,7 +58,7 @@ defmodule Foundation.BEAM.Schedulers.Job do
     Worker.start(plan, job)
   catch
     kind, reason ->
-      stop(job.keeper, job.ref)
+      stop(job.keeper, job.ref, [])
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
@@ -75,7 +75,7 @@ defmodule Foundation.BEAM.Schedulers.Job do
     end
   catch
     kind, reason ->
-      stop(job.keeper, ref)
+      stop(job.keeper, ref, pids)
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
@@ -106,17 +106,23 @@ defmodule Foundation.BEAM.Schedulers.Job do
   defp down(reason), do: exit({reason, {@public, :cpu_intensive, 3}})
 
   # Whatever the job still has is ended, and what it has sent is dropped.
-  defp stop(keeper, ref) do
+  defp stop(keeper, ref, pids) do
     send(keeper, :stop)
-    monitor = Process.monitor(keeper)
+    await(keeper)
+    # It may have been killed, and workers that trap exits outlive it.
+    Enum.each(pids, &Process.exit(&1, :kill))
+    Enum.each(pids, &await/1)
+    :erlang.unalias(ref)
+    Process.demonitor(ref, [:flush])
+    flush(ref)
+  end
+
+  defp await(pid) do
+    monitor = Process.monitor(pid)
 
     receive do
       {:DOWN, ^monitor, _, _, _} -> :ok
     end
-
-    :erlang.unalias(ref)
-    Process.demonitor(ref, [:flush])
-    flush(ref)
   end
 
   defp flush(ref) do

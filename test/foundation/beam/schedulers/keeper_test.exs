@@ -124,4 +124,22 @@ defmodule Foundation.BEAM.Schedulers.KeeperTest do
 
     assert Enum.any?(results, &(&1 != true))
   end
+
+  test "a worker that traps exits does not outlive a keeper that is killed" do
+    test = self()
+
+    traps = fn _ ->
+      Process.flag(:trap_exit, true)
+      send(test, {:worker, self(), Process.info(self(), :links)})
+      Process.sleep(:infinity)
+    end
+
+    for {data, way} <- [{:whole, [timeout: 60_000]}, {[1, 2], [max_concurrency: 2]}] do
+      {_caller, monitor} = spawn_monitor(fn -> Schedulers.cpu_intensive(data, traps, way) end)
+      assert_receive {:worker, worker, {:links, [keeper]}}
+      Process.exit(keeper, :kill)
+      assert_receive {:DOWN, ^monitor, _, _, {:killed, {Schedulers, :cpu_intensive, 3}}}
+      refute Process.alive?(worker)
+    end
+  end
 end
