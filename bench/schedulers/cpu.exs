@@ -83,7 +83,7 @@ defmodule Bench.Schedulers.Cpu do
   # The heavy items are neighbours: all of them are in one batch, behind each other.
   defp neighbours do
     list = Enum.to_list(1..20_000)
-    heavy = fn n -> Enum.reduce(1..500, n, fn _, m -> microsecond(m) end) end
+    heavy = fn n -> Enum.reduce(1..5_000, n, fn _, m -> microsecond(m) end) end
     item = fn n -> if n in 10_001..10_016, do: heavy.(n), else: n end
     work = fn chunk -> Enum.map(chunk, item) end
     all = System.schedulers_online()
