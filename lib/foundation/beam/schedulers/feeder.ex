@@ -13,10 +13,11 @@ defmodule Foundation.BEAM.Schedulers.Feeder do
 
   alias Foundation.BEAM.Schedulers.Chunks
 
-  @enforce_keys [:ref, :source, :coming, :unit, :workers, :asking]
+  @enforce_keys [:ref, :keeper, :source, :coming, :unit, :workers, :asking]
   defstruct [
-    # Where the caller waits.
+    # Where the caller waits, who ends the job.
     :ref,
+    :keeper,
     # What is to be handed out, the place of its first item, how many items are still to come.
     :source,
     :coming,
@@ -35,12 +36,13 @@ defmodule Foundation.BEAM.Schedulers.Feeder do
   @piece 4_096
 
   @doc "What a process that is to call `run/1` holds from its start."
-  @spec new(Chunks.source(), pos_integer(), pos_integer(), reference()) :: %__MODULE__{}
-  def new(source, unit, workers, ref) do
+  @spec new(Chunks.source(), pos_integer(), pos_integer(), pid(), reference()) :: %__MODULE__{}
+  def new(source, unit, workers, keeper, ref) do
     {source, coming} = held(source)
 
     %__MODULE__{
       ref: ref,
+      keeper: keeper,
       source: source,
       coming: coming,
       unit: unit,
@@ -82,10 +84,14 @@ defmodule Foundation.BEAM.Schedulers.Feeder do
   @spec run(%__MODULE__{}) :: :ok
   def run(%{asking: 0}), do: :ok
 
-  def run(state) do
+  def run(%{keeper: keeper} = state) do
     receive do
       {:want, pid, wanted} ->
         run(hand(%{state | out: Map.delete(state.out, pid)}, pid, wanted))
+
+      # After an error.
+      {^keeper, :close} ->
+        Chunks.close(state.source)
     end
   end
 

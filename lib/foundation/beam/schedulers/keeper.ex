@@ -13,7 +13,10 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
 
   # `left` is how many processes have not ended yet; `children` has what is known of each: it runs,
   # has finished (sent all it has to send), or is gone.
-  defstruct [:caller, :ends, :ref, :left, children: %{}]
+  defstruct [:caller, :ends, :ref, :left, :reader, children: %{}]
+
+  # What a stream gets to clean up, once nobody reads it any more.
+  @grace_ms 500
 
   @doc "Of a job with so many processes. It waits for `{:job, ref}`."
   @spec start(pid(), pos_integer(), map()) :: pid()
@@ -22,10 +25,10 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
     spawn(fn -> init(caller, ends, processes) end)
   end
 
-  @doc "Called by the caller for each process."
-  @spec started(pid(), pid()) :: :ok
-  def started(keeper, pid) do
-    send(keeper, {:started, pid})
+  @doc "Called by the caller for each process: one that works, or the one that reads a stream."
+  @spec started(pid(), pid(), :worker | :reader) :: :ok
+  def started(keeper, pid, role) do
+    send(keeper, {:started, pid, role})
     :ok
   end
 
@@ -71,18 +74,18 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
 
   defp loop(%{caller: caller} = state) do
     receive do
-      {:started, pid} -> state |> begin(pid) |> loop()
+      {:started, pid, role} -> state |> begin(pid, role) |> loop()
       {:finished, pid} -> state |> put(pid, :finished) |> loop()
       {:EXIT, pid, reason} -> state |> ended(pid, reason) |> loop()
       {:DOWN, ^caller, _, _, _} -> stop(state)
       {_alias, :cancelled} -> give_up(state, :cancelled)
-      :stop -> stop(state)
+      :stop -> state |> close() |> stop()
     after
       Ends.left_ms(state.ends) -> give_up(state, :timeout)
     end
   end
 
-  defp begin(state, pid) do
+  defp begin(state, pid, role) do
     case state.children do
       %{^pid => {:gone, reason}} ->
         give_up(state, {:down, reason})
@@ -91,7 +94,7 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
         # Of one that is dead this makes an exit signal.
         Process.link(pid)
         send(pid, {self(), :go})
-        put(state, pid, :running)
+        put(%{state | reader: if(role == :reader, do: pid, else: state.reader)}, pid, :running)
     end
   end
 
@@ -118,6 +121,27 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
   defp stop(state) do
     kill(state)
     exit(:shutdown)
+  end
+
+  # The stream is closed when nobody works any more, in the process that reads it.
+  defp close(%{reader: reader} = state) do
+    {read, work} = Map.split(state.children, [reader])
+    kill(%{state | children: work})
+
+    if read[reader] == :running do
+      send(reader, {self(), :close})
+      %{state | children: await(read, reader)}
+    else
+      %{state | children: read}
+    end
+  end
+
+  defp await(children, reader) do
+    receive do
+      {:EXIT, ^reader, reason} -> %{children | reader => {:gone, reason}}
+    after
+      @grace_ms -> children
+    end
   end
 
   defp kill(%{children: children}) do

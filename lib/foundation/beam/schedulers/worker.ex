@@ -26,11 +26,11 @@ defmodule Foundation.BEAM.Schedulers.Worker do
 
   @doc "Starts them."
   @spec start(Chunks.plan(), job()) :: [pid(), ...]
-  def start({:whole, data}, job), do: [child(job, fn -> whole(data, job) end)]
+  def start({:whole, data}, job), do: [child(job, :worker, fn -> whole(data, job) end)]
 
   def start({:chunks, source, _total}, job) do
     feeder = feeder(source, job)
-    [feeder | for(_ <- 1..job.workers, do: child(job, fn -> work(feeder, job) end))]
+    [feeder | for(_ <- 1..job.workers, do: child(job, :worker, fn -> work(feeder, job) end))]
   end
 
   @doc "Hands over the data that they have not got from their start; `start/2` has given the pids."
@@ -42,13 +42,14 @@ defmodule Foundation.BEAM.Schedulers.Worker do
 
   # It answers without waiting behind those who work.
   defp feeder(source, job) do
-    state = Feeder.new(source, Pace.unit(job.pace), job.workers, job.ref)
+    state = Feeder.new(source, Pace.unit(job.pace), job.workers, job.keeper, job.ref)
+    role = if match?({:enum, _}, source), do: :reader, else: :worker
     options = [message_queue_data: :off_heap]
-    child(%{job | priority: :normal}, options, fn -> Feeder.run(state) end)
+    child(%{job | priority: :normal}, role, options, fn -> Feeder.run(state) end)
   end
 
   # Errors go to the caller, who raises them: there is nothing to log here.
-  defp child(%{keeper: keeper, ref: ref} = job, options \\ [], body) do
+  defp child(%{keeper: keeper, ref: ref} = job, role, options \\ [], body) do
     lineage = lineage()
 
     run = fn ->
@@ -65,7 +66,7 @@ defmodule Foundation.BEAM.Schedulers.Worker do
     end
 
     pid = :erlang.spawn_opt(run, [{:priority, job.priority || :normal} | options])
-    Keeper.started(keeper, pid)
+    Keeper.started(keeper, pid, role)
     pid
   end
 

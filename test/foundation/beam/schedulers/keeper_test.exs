@@ -23,7 +23,7 @@ defmodule Foundation.BEAM.Schedulers.KeeperTest do
 
   test "a process that died before the keeper has heard of it ends the job" do
     {keeper, ref} = keeper(2)
-    Keeper.started(keeper, dead(fn -> :ok end))
+    Keeper.started(keeper, dead(fn -> :ok end), :worker)
     assert_receive {^ref, {:down, :noproc}}
     assert_receive {:DOWN, ^ref, _, _, :shutdown}
   end
@@ -37,7 +37,7 @@ defmodule Foundation.BEAM.Schedulers.KeeperTest do
         exit(:boom)
       end)
 
-    Keeper.started(keeper, pid)
+    Keeper.started(keeper, pid, :worker)
     assert_receive {^ref, {:down, :boom}}
     assert_receive {:DOWN, ^ref, _, _, :shutdown}
   end
@@ -141,5 +141,46 @@ defmodule Foundation.BEAM.Schedulers.KeeperTest do
       assert_receive {:DOWN, ^monitor, _, _, {:killed, {Schedulers, :cpu_intensive, 3}}}
       refute Process.alive?(worker)
     end
+  end
+
+  defp resource(test, next) do
+    Stream.resource(fn -> 0 end, next, fn _ -> send(test, {:closed, self()}) end)
+  end
+
+  test "after an error a stream cleans up, in the process that read it, before the call ends" do
+    me = self()
+    stream = resource(me, &{[&1], &1 + 1})
+    fails = fn _ -> raise "no" end
+    fails_late = fn chunk -> if 40 in chunk, do: throw(:late), else: chunk end
+    told = [progress: fn _ -> raise "stop" end, progress_interval: 0]
+
+    for way <- [[timeout: 60_000], [max_concurrency: 1], [max_concurrency: 2]] do
+      opts = [chunk_size: 2] ++ way
+      assert_raise RuntimeError, "no", fn -> Schedulers.cpu_intensive(stream, fails, opts) end
+      assert_received {:closed, reader}
+      refute Process.alive?(reader)
+      assert catch_throw(Schedulers.cpu_intensive(stream, fails_late, opts)) == :late
+      assert_received {:closed, _}
+
+      assert_raise RuntimeError, "stop", fn ->
+        Schedulers.cpu_intensive(stream, & &1, opts ++ told)
+      end
+
+      assert_received {:closed, _}
+      refute_received {:closed, _}
+    end
+  end
+
+  test "a stream that does not come to its end is not waited for" do
+    me = self()
+    next = fn n -> if n < 2, do: {[n], n + 1}, else: Process.sleep(:infinity) end
+    fails = fn _ -> raise "no" end
+    opts = [chunk_size: 2, max_concurrency: 2]
+
+    assert_raise RuntimeError, "no", fn ->
+      Schedulers.cpu_intensive(resource(me, next), fails, opts)
+    end
+
+    refute_received {:closed, _}
   end
 end
