@@ -15,9 +15,24 @@ defmodule Foundation.BEAM.Schedulers.Job do
   # As an atom: this module depends on nothing above it.
   @public :"Elixir.Foundation.BEAM.Schedulers"
 
+  # A progress function runs in the caller, and may receive messages that are the job's. So it is not
+  # waited for them without end: after so many milliseconds without any, the keeper is looked at.
+  @look_ms 500
+
   # What collecting needs: how many batches there are, once that is known, those that have come, and
-  # whether the keeper is gone, which it is after all workers.
-  defstruct [:count, :progress, batches: [], came: 0, gone?: false]
+  # whether the keeper is gone, which it is after all workers. `look` is how long nothing may come,
+  # `missing?` whether something should have.
+  @enforce_keys [:keeper, :count, :progress, :look]
+  defstruct [
+    :keeper,
+    :count,
+    :progress,
+    :look,
+    batches: [],
+    came: 0,
+    gone?: false,
+    missing?: false
+  ]
 
   @doc "Runs the plan in workers."
   @spec run(Chunks.plan(), (term() -> term()), Pace.t(), Progress.t(), map()) ::
@@ -37,7 +52,7 @@ defmodule Foundation.BEAM.Schedulers.Job do
     job = work |> Map.put(:progress, Progress.relay(progress, ref)) |> Map.merge(shared)
     pids = start_workers(plan, job)
 
-    case collect_all(plan, pids, job, new(plan, progress), ref) do
+    case collect_all(plan, pids, job, new(plan, keeper, progress), ref) do
       %__MODULE__{} = done ->
         result(plan, done.batches)
 
@@ -62,8 +77,17 @@ defmodule Foundation.BEAM.Schedulers.Job do
       :erlang.raise(kind, reason, __STACKTRACE__)
   end
 
-  defp new(plan, progress),
-    do: %__MODULE__{count: if(match?({:whole, _}, plan), do: 1), progress: progress}
+  defp new(plan, keeper, progress) do
+    %__MODULE__{
+      keeper: keeper,
+      count: if(match?({:whole, _}, plan), do: 1),
+      progress: progress,
+      look: if(told?(progress), do: @look_ms, else: :infinity)
+    }
+  end
+
+  defp told?(nil), do: false
+  defp told?(progress), do: is_function(progress.to)
 
   defp collect_all(plan, pids, job, state, ref) do
     Worker.push(plan, pids, job)
@@ -91,6 +115,8 @@ defmodule Foundation.BEAM.Schedulers.Job do
       # still be on its way.
       {:DOWN, ^ref, _, _, :normal} -> collect(%{state | gone?: true}, ref)
       {:DOWN, ^ref, _, _, reason} -> down(reason)
+    after
+      state.look -> state |> look() |> collect(ref)
     end
   end
 
@@ -101,6 +127,22 @@ defmodule Foundation.BEAM.Schedulers.Job do
 
   defp add(state, {:progress, count}),
     do: %{state | progress: Progress.add(state.progress, count)}
+
+  # With the keeper gone, all has been sent; what comes must come within the time of another look.
+  defp look(%{keeper: keeper, missing?: missing?} = state) do
+    cond do
+      Process.alive?(keeper) -> state
+      missing? -> taken!()
+      true -> %{state | missing?: true}
+    end
+  end
+
+  @spec taken!() :: no_return()
+  defp taken! do
+    raise ArgumentError,
+          "expected the :progress function of Schedulers.cpu_intensive/3 to receive no messages " <>
+            "but its own: it has taken some with results"
+  end
 
   @spec down(term()) :: no_return()
   defp down(reason), do: exit({reason, {@public, :cpu_intensive, 3}})

@@ -183,4 +183,35 @@ defmodule Foundation.BEAM.Schedulers.KeeperTest do
 
     refute_received {:closed, _}
   end
+
+  test "a progress function that takes the job's messages is told so, and nothing is left" do
+    flush = fn flush ->
+      receive do
+        _ -> flush.(flush)
+      after
+        0 -> :ok
+      end
+    end
+
+    test = self()
+
+    work = fn chunk ->
+      send(test, {:worker, self()})
+      chunk
+    end
+
+    taking = fn _ ->
+      # Until every worker is gone, so that it takes all there is.
+      receive do: ({:worker, pid} -> await_end(pid))
+      flush.(flush)
+    end
+
+    opts = [chunk_size: 10, max_concurrency: 1, progress: taking, progress_interval: 0]
+
+    assert_raise ArgumentError, ~r/:progress function .* receive no messages but its own/, fn ->
+      Schedulers.cpu_intensive(Enum.to_list(1..100), work, opts)
+    end
+
+    assert Process.info(self(), [:messages, :monitors]) == [messages: [], monitors: []]
+  end
 end
