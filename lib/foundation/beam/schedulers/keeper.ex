@@ -17,6 +17,8 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
 
   # What a stream gets to clean up, once nobody reads it any more.
   @grace_ms 500
+  # The registry of those who can be cancelled is restarted by its supervisor.
+  @again_ms 10
 
   @doc "Of a job with so many processes. It waits for `{:job, ref}`."
   @spec start(pid(), pos_integer(), map()) :: pid()
@@ -62,7 +64,7 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
 
     receive do
       {:job, ref} ->
-        Cancel.await(ends.cancel, :erlang.alias())
+        register(ends)
         loop(%__MODULE__{caller: caller, ends: ends, ref: ref, left: processes})
 
       {:DOWN, ^caller, _, _, _} ->
@@ -79,6 +81,7 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
       {:EXIT, pid, reason} -> state |> ended(pid, reason) |> loop()
       {:DOWN, ^caller, _, _, _} -> stop(state)
       {_alias, :cancelled} -> give_up(state, :cancelled)
+      :register -> state |> register_again() |> loop()
       :stop -> state |> close() |> stop()
     after
       Ends.left_ms(state.ends) -> give_up(state, :timeout)
@@ -105,12 +108,26 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
     case state.children do
       %{^pid => :running} -> give_up(gone, {:down, reason})
       %{^pid => :finished} -> %{gone | left: state.left - 1}
-      # One that the caller has still to tell of.
-      _unknown -> gone
+      # One that the caller has still to tell of, or the registry.
+      _unknown -> register_again(gone)
     end
   end
 
   defp put(state, pid, what), do: %{state | children: Map.put(state.children, pid, what)}
+
+  # To be there twice does no harm.
+  defp register_again(state) do
+    register(state.ends)
+    state
+  end
+
+  defp register(ends) do
+    Cancel.await(ends.cancel, :erlang.alias())
+  rescue
+    _absent -> Process.send_after(self(), :register, @again_ms)
+  catch
+    :exit, _absent -> Process.send_after(self(), :register, @again_ms)
+  end
 
   defp give_up(state, verdict) do
     kill(state)

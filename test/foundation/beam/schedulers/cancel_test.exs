@@ -132,6 +132,32 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
     assert_raise ArgumentError, named, fn -> Schedulers.cpu_intensive([], & &1, cancel: stale) end
   end
 
+  test "work that runs while the registry is restarted can still be cancelled" do
+    test = self()
+    handle = Schedulers.cancel_handle()
+
+    spawn_link(fn ->
+      send(test, {:returned, Schedulers.cpu_intensive([1], stuck(test), cancel: handle)})
+    end)
+
+    assert_receive {:stuck, _worker}
+    assert Eventually.eventually?(fn -> Registry.count(Schedulers.Cancel) == 1 end)
+    [{_, partition, _, _}] = Supervisor.which_children(Schedulers.Cancel)
+    monitor = Process.monitor(partition)
+    Process.exit(partition, :kill)
+    assert_receive {:DOWN, ^monitor, _, _, :killed}
+    assert Eventually.eventually?(fn -> registered?() end)
+    Schedulers.cancel(handle)
+    assert_receive {:returned, result}
+    assert cancelled?(result)
+  end
+
+  defp registered? do
+    Registry.count(Schedulers.Cancel) == 1
+  rescue
+    _restarting in ArgumentError -> false
+  end
+
   test "cancelled, or its caller killed, at any moment: no process is left, no answer is wrong" do
     :rand.seed(:exsss, {1, 2, 3})
     list = Enum.to_list(1..2_000)
