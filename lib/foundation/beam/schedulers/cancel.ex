@@ -36,10 +36,16 @@ defmodule Foundation.BEAM.Schedulers.Cancel do
   @spec cancel(t()) :: :ok
   def cancel(%__MODULE__{flag: flag}) do
     :atomics.put(flag, 1, 1)
+    tell(flag)
+  end
 
+  defp tell(flag) do
     Registry.dispatch(__MODULE__, flag, fn waiting ->
       for {_pid, alias} <- waiting, do: send(alias, {alias, :cancelled})
     end)
+  rescue
+    # The registry is being restarted: it knows nobody. Who waits registers again, and reads the flag.
+    ArgumentError -> :ok
   end
 
   @doc "Whether it was cancelled; no handle never is."

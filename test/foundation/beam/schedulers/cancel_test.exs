@@ -152,6 +152,28 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
     assert cancelled?(result)
   end
 
+  test "a cancellation while there is no registry is found when there is one" do
+    test = self()
+    handle = Schedulers.cancel_handle()
+
+    spawn_link(fn ->
+      send(test, {:returned, Schedulers.cpu_intensive([1], stuck(test), cancel: handle)})
+    end)
+
+    assert_receive {:stuck, worker}
+    [{_, partition, _, _}] = Supervisor.which_children(Schedulers.Cancel)
+    # Its supervisor restarts nothing until it goes on.
+    :ok = :sys.suspend(Schedulers.Cancel)
+    monitor = Process.monitor(partition)
+    Process.exit(partition, :kill)
+    assert_receive {:DOWN, ^monitor, _, _, :killed}
+    assert :ok = Schedulers.cancel(handle)
+    assert Process.alive?(worker)
+    :ok = :sys.resume(Schedulers.Cancel)
+    assert_receive {:returned, result}
+    assert cancelled?(result)
+  end
+
   defp registered? do
     Registry.count(Schedulers.Cancel) == 1
   rescue
