@@ -58,15 +58,25 @@ defmodule Foundation.BEAM.Schedulers do
 
   In the caller, so that its process dictionary is its own and an error needs no way back. With
   `:timeout`, `:cancel` or `:max_concurrency` it runs in other processes, one or as many as
-  `:max_concurrency` says: something must be able to end it. To those the data and the results are
-  copied. They have `$callers` and `$ancestors` as a `Task` has; they end, whatever they are doing,
-  before the call returns, and when the caller dies. Streams are then enumerated in one of them.
+  `:max_concurrency` says: something must be able to end it. They have `$callers` and `$ancestors` as
+  a `Task` has; they end, whatever they are doing, before the call returns, and when the caller dies.
+  A stream is then read in a process that does nothing else.
+
+  Several share the work: who has nothing to do takes the next chunks, and in the end those that
+  others have not begun. So no chunk waits behind a heavy one unless everybody works. A chunk itself
+  is not divided: with `chunk_size: 1` heavy neighbours are shared out one by one.
+
+  The data and the results are copied, in messages of 4,096 items at the most, unless a chunk has or
+  gives more. Data that is worked on whole, its result, and what a stream holds are copied in one
+  step that nothing interrupts: about a millisecond for a million words.
 
   What the function raises, throws or exits with reaches the caller with its own stack trace, and
   ends the work; of several workers' errors the first to arrive. A worker that is killed makes the
-  caller exit with `{reason, {Foundation.BEAM.Schedulers, :cpu_intensive, 3}}`. The function of
-  `:progress` runs in the caller always; what it raises ends the work, and `:timeout` and `:cancel`
-  do not interrupt it.
+  caller exit with `{reason, {Foundation.BEAM.Schedulers, :cpu_intensive, 3}}`. After an error a
+  stream is closed, for which it has half a second; a timeout, a cancellation and a kill leave it as
+  it is. The function of `:progress` runs in the caller always; what it raises ends the work, and
+  `:timeout` and `:cancel` do not interrupt it. Where it receives messages that are not its own, the
+  results may be among them: then the call raises `ArgumentError`.
 
   ## Errors
 
@@ -86,8 +96,9 @@ defmodule Foundation.BEAM.Schedulers do
 
   The VM interrupts a process after 4,000 reductions anyhow. What chunks add: native work, which it
   does not interrupt, ends in time; work can be seen and ended. Cutting, measuring and joining take
-  some 25 ns an item where items cost nothing to speak of, and about a tenth of a chunk's own time at
-  the most where they do (`bench/schedulers/cpu.exs` prints both).
+  some 15 ns an item of 100,000 where items cost nothing to speak of (two to five times that for
+  millions, whose memory is collected meanwhile), and about a tenth of a chunk's own time at the most
+  where they do (`bench/schedulers.exs cpu` prints both for 100,000 and 20,000).
 
   #{Kernels.Docs.section()}
   """
@@ -261,7 +272,7 @@ defmodule Foundation.BEAM.Schedulers do
   ## Cost
 
   Some microseconds for each process and each batch: for work of under about 50 us altogether
-  `Enum.map/2` takes less (`bench/schedulers/balance.exs`). A message queue that is already long is
+  `Enum.map/2` takes less (`bench/schedulers.exs balance`). A message queue that is already long is
   walked for each batch.
 
   With `pin: true` a process waits for its own scheduler also when another is free; it is for
