@@ -12,8 +12,8 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
   alias Foundation.BEAM.Schedulers.{Cancel, Ends}
 
   # `left` is how many processes have not ended yet; `children` has what is known of each: it runs,
-  # has finished (sent all it has to send), or is gone.
-  defstruct [:caller, :ends, :ref, :left, :reader, children: %{}]
+  # has finished (sent all it has to send), or is gone. `later?` is whether it will register again.
+  defstruct [:caller, :ends, :ref, :left, :reader, children: %{}, later?: false]
 
   # What a stream gets to clean up, once nobody reads it any more.
   @grace_ms 500
@@ -64,8 +64,8 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
 
     receive do
       {:job, ref} ->
-        register(ends)
-        loop(%__MODULE__{caller: caller, ends: ends, ref: ref, left: processes})
+        state = %__MODULE__{caller: caller, ends: ends, ref: ref, left: processes}
+        state |> register() |> loop()
 
       {:DOWN, ^caller, _, _, _} ->
         :ok
@@ -81,7 +81,7 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
       {:EXIT, pid, reason} -> state |> ended(pid, reason) |> loop()
       {:DOWN, ^caller, _, _, _} -> stop(state)
       {_alias, :cancelled} -> give_up(state, :cancelled)
-      :register -> state |> register_again() |> loop()
+      :register -> %{state | later?: false} |> register() |> loop()
       :stop -> state |> close() |> stop()
     after
       Ends.left_ms(state.ends) -> give_up(state, :timeout)
@@ -109,24 +109,26 @@ defmodule Foundation.BEAM.Schedulers.Keeper do
       %{^pid => :running} -> give_up(gone, {:down, reason})
       %{^pid => :finished} -> %{gone | left: state.left - 1}
       # One that the caller has still to tell of, or the registry.
-      _unknown -> register_again(gone)
+      _unknown -> register_later(gone)
     end
   end
 
   defp put(state, pid, what), do: %{state | children: Map.put(state.children, pid, what)}
 
-  # To be there twice does no harm.
-  defp register_again(state) do
-    register(state.ends)
+  defp register(state) do
+    Cancel.await(state.ends.cancel, :erlang.alias())
     state
+  rescue
+    _absent -> register_later(state)
   end
 
-  defp register(ends) do
-    Cancel.await(ends.cancel, :erlang.alias())
-  rescue
-    _absent -> Process.send_after(self(), :register, @again_ms)
-  catch
-    :exit, _absent -> Process.send_after(self(), :register, @again_ms)
+  # Once, however many signals tell that the registry is gone: each try makes another one. To be in
+  # the registry twice does no harm.
+  defp register_later(%{later?: true} = state), do: state
+
+  defp register_later(state) do
+    Process.send_after(self(), :register, @again_ms)
+    %{state | later?: true}
   end
 
   defp give_up(state, verdict) do

@@ -161,15 +161,15 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
     end)
 
     assert_receive {:stuck, worker}
-    [{_, partition, _, _}] = Supervisor.which_children(Schedulers.Cancel)
-    # Its supervisor restarts nothing until it goes on.
-    :ok = :sys.suspend(Schedulers.Cancel)
-    monitor = Process.monitor(partition)
-    Process.exit(partition, :kill)
-    assert_receive {:DOWN, ^monitor, _, _, :killed}
+    assert Eventually.eventually?(fn -> Registry.count(Schedulers.Cancel) == 1 end)
+    [keeper] = keepers()
+    :erlang.trace(keeper, true, [:receive])
+    :ok = Supervisor.terminate_child(Foundation.Supervisor, Schedulers.Cancel)
     assert :ok = Schedulers.cancel(handle)
+    # It has tried in vain.
+    for _ <- 1..2, do: assert_receive({:trace, ^keeper, :receive, :register})
     assert Process.alive?(worker)
-    :ok = :sys.resume(Schedulers.Cancel)
+    {:ok, _registry} = Supervisor.restart_child(Foundation.Supervisor, Schedulers.Cancel)
     assert_receive {:returned, result}
     assert cancelled?(result)
   end

@@ -3,6 +3,7 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
   use ExUnit.Case, async: true
 
   alias Foundation.BEAM.Schedulers
+  alias Foundation.BEAM.Schedulers.Feeder
 
   # What the processes of a call send and begin with, as trace messages: the caller, and all that it
   # starts.
@@ -49,6 +50,46 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
   defp await_done(left) do
     assert_receive {:done, count}, 10_000
     await_done(left - count)
+  end
+
+  # A feeder of the numbers up to `count`, and two workers, which hand on what they get.
+  defp feeder(count, unit) do
+    test = self()
+    state = Feeder.new({:range, 1, 1, count}, unit, 2, self(), make_ref())
+    workers = for _ <- 1..2, do: spawn_link(fn -> hand_on(test) end)
+    [spawn_link(fn -> Feeder.run(state) end) | workers]
+  end
+
+  defp hand_on(test) do
+    receive do: (answer -> send(test, {self(), answer}))
+    hand_on(test)
+  end
+
+  # What the feeder answers to that worker.
+  defp asked(feeder, worker, wanted) do
+    send(feeder, {:want, worker, wanted})
+    assert_receive {^worker, answer}
+    Tuple.delete_at(answer, 0)
+  end
+
+  test "what is not begun of a batch is taken back when nothing else is left" do
+    [feeder, one, two] = feeder(8, 1)
+    assert {0, {:range, 1, 1, 2}, {claim, 2}} = asked(feeder, one, 100)
+    for at <- 2..7, do: assert({^at, {:range, _, 1, 1}, _} = asked(feeder, two, 1))
+    :atomics.put(claim, 1, 1)
+    # The second item of the first batch.
+    assert {1, {:range, 2, 1, 1}, _} = asked(feeder, two, 100)
+    # Whoever has that finds everything begun.
+    assert :atomics.get(claim, 1) == 2
+    assert {:none} = asked(feeder, two, 100)
+    assert {:none} = asked(feeder, one, 100)
+  end
+
+  test "a batch of one chunk, which its worker is about to begin, is not taken back" do
+    [feeder, one, two] = feeder(3, 3)
+    assert {0, {:range, 1, 1, 3}, _claim} = asked(feeder, one, 3)
+    assert {:none} = asked(feeder, two, 3)
+    assert {:none} = asked(feeder, one, 3)
   end
 
   test "a slow chunk keeps no other from being worked on, wherever it is" do
