@@ -33,4 +33,23 @@ defmodule Foundation.SchedulersCpuPropertyTest do
         Schedulers.cpu_intensive(Stream.map(data, & &1), &List.to_tuple/1, opts) == expected
     end
   end
+
+  # Some items take far longer than others, so that what waits behind them is taken back.
+  property "whatever is taken back, each item is worked on once, in its chunk and in order" do
+    forall {count, size, max, every} <-
+             {integer(0, 2_000), integer(1, 9), integer(2, 4), integer(50, 400)} do
+      work = fn chunk ->
+        if Enum.any?(chunk, &(rem(&1, every) < 3)), do: Enum.reduce(1..10_000, &(&1 + &2))
+        [chunk]
+      end
+
+      opts = [chunk_size: size, max_concurrency: max]
+      list = Enum.to_list(1..count//1)
+      expected = Enum.chunk_every(list, size)
+
+      Schedulers.cpu_intensive(list, work, opts) == expected and
+        Schedulers.cpu_intensive(1..count//1, work, opts) == expected and
+        list |> Schedulers.cpu_intensive(work, max_concurrency: max) |> Enum.concat() == list
+    end
+  end
 end
