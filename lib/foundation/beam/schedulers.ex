@@ -142,7 +142,7 @@ defmodule Foundation.BEAM.Schedulers do
   """
   @spec cancel(cancel_handle()) :: :ok
   def cancel(handle) do
-    Cancel.handle?(handle) || no_handle!(handle)
+    Cancel.handle?(handle) || no_handle!("Schedulers.cancel/1", handle)
     Cancel.cancel(handle)
   end
 
@@ -156,7 +156,7 @@ defmodule Foundation.BEAM.Schedulers do
   """
   @spec cancelled?(cancel_handle()) :: boolean()
   def cancelled?(handle) do
-    Cancel.handle?(handle) || no_handle!(handle)
+    Cancel.handle?(handle) || no_handle!("Schedulers.cancelled?/1", handle)
     Cancel.cancelled?(handle)
   end
 
@@ -350,9 +350,12 @@ defmodule Foundation.BEAM.Schedulers do
   def reductions(fun),
     do: Options.refuse!("a function of arity 0", "Schedulers.reductions/1", fun)
 
-  defp no_handle!(term) do
-    raise ArgumentError,
-          "expected a handle that Schedulers.cancel_handle/0 has made on this node, " <>
-            "got: #{Options.given(term)}"
-  end
+  @spec no_handle!(String.t(), term()) :: no_return()
+  defp no_handle!(where, term),
+    do:
+      Options.refuse!(
+        "a handle that Schedulers.cancel_handle/0 has made on this node",
+        where,
+        term
+      )
 end

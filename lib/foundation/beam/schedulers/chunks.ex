@@ -4,6 +4,7 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
   # Data that is worked on in parts: a list, a range, or whatever is enumerable, taken from bit by
   # bit. A stream is suspended in between, so it never runs ahead of what is asked for.
 
+  alias Foundation.BEAM.Schedulers.Items
   alias Foundation.Options
 
   @type source ::
@@ -30,14 +31,12 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
   def plan(data, _size, where) when is_map(data) and not is_struct(data),
     do: data |> Map.to_list() |> list(where)
 
-  # Nothing else is asked how many items it has: to answer, a file is read from end to end.
   def plan(data, _size, where) do
-    if enumerable?(data) do
-      {:chunks, {:enum, &Enumerable.reduce(data, &1, fn item, acc -> step(item, acc) end)},
-       :unknown}
-    else
-      invalid!(where, "data that is enumerable, because :chunk_size is given", data)
-    end
+    # Nothing else is asked how many items it has: to answer, a file is read from end to end.
+    Items.count!(data, where, "data that is enumerable, because :chunk_size is given,")
+
+    {:chunks, {:enum, &Enumerable.reduce(data, &1, fn item, acc -> step(item, acc) end)},
+     :unknown}
   end
 
   @doc "The next `size` items, how many they are, and the rest."
@@ -119,23 +118,11 @@ defmodule Foundation.BEAM.Schedulers.Chunks do
   @spec concat([list()]) :: list()
   def concat(lists), do: :lists.foldl(&++/2, [], lists)
 
-  # The one walk to the end of the list.
   defp list(data, where) do
-    count = length(data)
+    count = Items.count!(data, where)
     {:chunks, {:list, data, count}, count}
-  rescue
-    ArgumentError -> invalid!(where, "a proper list", data)
   end
 
   defp step(item, {1, items}), do: {:suspend, {0, [item | items]}}
   defp step(item, {left, items}), do: {:cont, {left - 1, [item | items]}}
-
-  # The protocol counts every function as enumerable; streams are those of arity 2.
-  defp enumerable?(data) when is_function(data), do: is_function(data, 2)
-  defp enumerable?(data), do: Enumerable.impl_for(data) != nil
-
-  @spec invalid!(String.t(), String.t(), term()) :: no_return()
-  defp invalid!(where, expected, data) do
-    raise ArgumentError, "#{where} expects #{expected}, got: #{Options.given(data)}"
-  end
 end

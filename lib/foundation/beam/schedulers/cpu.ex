@@ -86,11 +86,9 @@ defmodule Foundation.BEAM.Schedulers.Cpu do
     with_priority(options.priority, fn -> kernel(way, kernel, data, args, ends, options) end)
   end
 
-  def run(_data, fun, _opts) do
-    raise ArgumentError,
-          "#{@where} expects a function of arity 1, {:native, kernel} or {:auto, kernel}, " <>
-            "got: #{Options.given(fun)}"
-  end
+  def run(_data, fun, _opts),
+    do:
+      Options.refuse!("a function of arity 1, {:native, kernel} or {:auto, kernel}", @where, fun)
 
   defp kernel(:auto, %{fold?: true} = kernel, {:list, list} = data, args, ends, options) do
     with :native <- Folding.run(kernel.module, list, ends, options),

@@ -166,11 +166,8 @@ defmodule Foundation.BEAM.Schedulers.Kernels do
   @spec improper!(map(), term()) :: no_return()
   def improper!(kernel, data), do: invalid!(kernel, "a proper list", data)
 
-  defp invalid!(%{name: name}, expected, data) do
-    raise ArgumentError,
-          "#{@where} expects #{expected} for the kernel #{inspect(name)}, " <>
-            "got: #{Options.given(data)}"
-  end
+  defp invalid!(%{name: name}, expected, data),
+    do: Options.refuse!("#{expected} for the kernel #{inspect(name)}", @where, data)
 
   defp expected(:numbers),
     do:

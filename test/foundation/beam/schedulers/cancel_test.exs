@@ -110,13 +110,17 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
     foreign = :erlang.binary_to_term(<<131, 90, 2::16, 119, 5, "other", 1::32, 7::32, 9::32>>)
 
     for term <- [make_ref(), nil, :handle, %{Schedulers.cancel_handle() | flag: foreign}] do
-      assert_raise ArgumentError, ~r/^expected a handle .* on this node, got: /, fn ->
-        Schedulers.cancel(term)
-      end
+      assert_raise ArgumentError,
+                   ~r/^expected a handle .* on this node in Schedulers\.cancel.*, got: /,
+                   fn ->
+                     Schedulers.cancel(term)
+                   end
 
-      assert_raise ArgumentError, ~r/^expected a handle .* on this node, got: /, fn ->
-        Schedulers.cancelled?(term)
-      end
+      assert_raise ArgumentError,
+                   ~r/^expected a handle .* on this node in Schedulers\.cancel.*, got: /,
+                   fn ->
+                     Schedulers.cancelled?(term)
+                   end
     end
   end
 
@@ -126,7 +130,7 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
     {_pid, monitor} = spawn_monitor(make)
     assert_receive {:DOWN, ^monitor, _, _, bytes}
     stale = :erlang.binary_to_term(bytes)
-    named = ~r/a handle .* on this node, got: /
+    named = ~r/a handle .* on this node.*, got: /
     assert_raise ArgumentError, named, fn -> Schedulers.cancel(stale) end
     assert_raise ArgumentError, named, fn -> Schedulers.cancelled?(stale) end
     assert_raise ArgumentError, named, fn -> Schedulers.cpu_intensive([], & &1, cancel: stale) end

@@ -90,7 +90,7 @@ defmodule Foundation.BEAM.Schedulers.ChunksTest do
   end
 
   test "an improper list is neither data nor a result" do
-    assert_raise ArgumentError, "here expects a proper list, got: [1 | 2]", fn ->
+    assert_raise ArgumentError, "expected a proper list in here, got: [1 | 2]", fn ->
       Chunks.plan([1 | 2], :auto, "here")
     end
 
@@ -104,7 +104,7 @@ defmodule Foundation.BEAM.Schedulers.ChunksTest do
     for data <- [:atom, {1, 2}, "text", fn _ -> :ok end] do
       assert {:whole, ^data} = Chunks.plan(data, :auto, "here")
 
-      assert_raise ArgumentError, ~r/^here expects data that is enumerable, .* got: /, fn ->
+      assert_raise ArgumentError, ~r/^expected data that is enumerable, .* in here, got: /, fn ->
         Chunks.plan(data, 2, "here")
       end
     end

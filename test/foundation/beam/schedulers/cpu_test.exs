@@ -165,12 +165,12 @@ defmodule Foundation.BEAM.Schedulers.CpuTest do
   test "bad calls name what was expected" do
     for fun <- [fn -> :ok end, fn _, _ -> :ok end, :fun, {:module, :fun}, {:native}] do
       assert_raise ArgumentError,
-                   ~r"^Schedulers.cpu_intensive/3 expects a function of arity 1, {:native, .*, got: ",
+                   ~r"^expected a function of arity 1, {:native, .* in Schedulers.cpu_intensive/3, got: ",
                    fn -> Schedulers.cpu_intensive([1], fun) end
     end
 
     assert_raise ArgumentError,
-                 "Schedulers.cpu_intensive/3 expects a proper list, got: [1 | 2]",
+                 "expected a proper list in Schedulers.cpu_intensive/3, got: [1 | 2]",
                  fn -> Schedulers.cpu_intensive([1 | 2], & &1) end
 
     assert_raise ArgumentError, ~r/return a proper list.* got: \[1 \| 2\]$/, fn ->

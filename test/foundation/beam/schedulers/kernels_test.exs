@@ -276,7 +276,7 @@ defmodule Foundation.BEAM.Schedulers.KernelsTest do
           {long, :sum, "a proper list"}
         ],
         way <- [:native, :auto] do
-      expected = ~r/^#{Regex.escape(@where)} expects #{expected}.* for the kernel :\w+, got: /
+      expected = ~r/^expected #{expected}.* for the kernel :\w+ in #{Regex.escape(@where)}, got: /
 
       assert_raise ArgumentError, expected, fn ->
         Schedulers.cpu_intensive(data, {way, kernel})
