@@ -245,6 +245,9 @@ defmodule Foundation.BEAM.Schedulers.UtilizationTest do
       assert {:monitors, []} = Process.info(self(), :monitors)
     end
 
+    defp asleep?(pid),
+      do: Process.info(pid, :current_function) == {:current_function, {Process, :sleep, 1}}
+
     test "that stop during a sample make it raise, and leave no message" do
       caller = self()
       assert clocks_off?()
@@ -252,7 +255,8 @@ defmodule Foundation.BEAM.Schedulers.UtilizationTest do
       # What the caller watches beside its links is the holder.
       killer =
         Task.async(fn ->
-          assert eventually?(&clocks_on?/0)
+          # Within the window: before it the holder may not have told that it is there.
+          assert eventually?(fn -> clocks_on?() and asleep?(caller) end)
           {:monitors, monitors} = Process.info(caller, :monitors)
           for {:process, pid} <- monitors, pid != self(), do: Process.exit(pid, :kill)
         end)
