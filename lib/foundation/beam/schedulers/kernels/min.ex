@@ -10,7 +10,7 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Min do
     %{
       takes: :numbers,
       splits: :always,
-      auto: "integers or floats",
+      auto: "integers",
       summary: "the least number; -0.0 is below 0.0",
       returns: "an integer, or of floats a float"
     }
