@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::cursor::Cursor;
@@ -46,7 +47,7 @@ struct Count {
     many: bool,
     /// Where the next match may begin: behind the last one, which may reach beyond the range.
     next: usize,
-    /// Where the first match of one binary begins.
+    /// Where the first match of one binary begins, of several bytes.
     first: Option<usize>,
     count: u64,
     /// Joined and not yet looked at.
@@ -64,6 +65,11 @@ impl Count {
         let reach = bytes.len().min(end + self.finder.needle().len() - 1);
         let window = bytes.get(start..reach).ok_or(Error::Mismatch)?;
         self.next = end;
+        if let [byte] = self.finder.needle() {
+            // No match reaches over another: where the first is does not matter.
+            self.count += memchr_iter(*byte, window).count() as u64;
+            return Ok(end - start);
+        }
         for at in self.finder.find_iter(window) {
             self.count += 1;
             self.first.get_or_insert(start + at);
