@@ -130,7 +130,7 @@ pub const KERNELS: [Entry; 14] = [
     entry("sort", Takes::Numbers, Always, SORTED, sort::new),
     entry("top_k", Takes::Numbers, Always, 10_000, top_k::new),
     entry("count", Takes::Bytes, Always, 10_000, count::new),
-    entry("words", Takes::Bytes, Always, 700, words::new),
+    entry("words", Takes::Bytes, Always, 2_000, words::new),
     entry("xxh3_64", Takes::Bytes, Many, 100_000, xxh3::short),
     entry("xxh3_128", Takes::Bytes, Many, 100_000, xxh3::long),
     entry("compress_many", Takes::Many, Always, 3_000, compress_many::new),

@@ -39,6 +39,67 @@ pub(super) fn length(text: &[u8], at: usize) -> usize {
     }
 }
 
+/// Where the next whitespace begins in `from..to`, and its bytes; `to` and none where there is none.
+#[inline]
+pub(super) fn find(text: &[u8], mut from: usize, to: usize) -> (usize, usize) {
+    while from < to {
+        let mut leads = leads(load(text, from));
+        while leads != 0 {
+            let at = from + leads.trailing_zeros() as usize / 8;
+            if at >= to {
+                return (to, 0);
+            }
+            let space = length(text, at);
+            if space > 0 {
+                return (at, space);
+            }
+            leads &= leads - 1;
+        }
+        from += 8;
+    }
+    (to, 0)
+}
+
+/// Eight bytes, the first one lowest. What is behind the text is 0.
+#[inline]
+pub(super) fn load(text: &[u8], at: usize) -> u64 {
+    match text.get(at..).and_then(|rest| rest.first_chunk()) {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => load_end(text, at),
+    }
+}
+
+#[cold]
+fn load_end(text: &[u8], at: usize) -> u64 {
+    let rest = text.get(at..).unwrap_or(&[]);
+    rest.iter()
+        .rev()
+        .fold(0, |bytes, byte| (bytes << 8) | u64::from(*byte))
+}
+
+/// Eight times the same byte.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The highest bits of bytes.
+const HIGH: u64 = each(0x80);
+
+/// The highest bits of those of eight bytes that may begin whitespace.
+#[inline]
+fn leads(bytes: u64) -> u64 {
+    // Without its highest bit no byte carries into the next one. What is above 0x20 carries into it.
+    let spaces = !(((bytes & !HIGH) + each(0x5F)) | bytes) & HIGH;
+    if bytes & HIGH == 0 {
+        return spaces;
+    }
+    let zeros = |bytes: u64| !(((bytes & !HIGH) + each(0x7F)) | bytes) & HIGH;
+    let next_line = zeros(bytes ^ each(0xC2));
+    // From 0xE0 to 0xE3.
+    let longer = zeros((bytes ^ each(0xE0)) & each(0xFC));
+    spaces | next_line | longer
+}
+
 fn longer(text: &[u8]) -> usize {
     match text {
         // Next line.

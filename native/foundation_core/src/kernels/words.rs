@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::tally::Tally;
-use super::whitespace::{before, length};
+use super::whitespace::{before, find};
 use super::{Args, Error, Input, Kernel, Made, Step, Value, same};
 
 /// Bytes between two looks at the clock.
@@ -76,24 +76,29 @@ impl Words {
         let text = input.item(item)?;
         let stop = text.len().min(self.at.saturating_add(STRIDE));
         while self.at < stop {
-            let space = length(text, self.at);
-            match (space, self.state) {
-                (0, State::Between | State::Foreign) if self.at >= end => return Ok(true),
-                (0, State::Between) => self.state = State::In(self.at),
-                (0, _) => {}
-                (_, State::In(start)) => {
-                    self.tally.add(input, item, start..self.at)?;
-                    self.state = State::Between;
-                }
-                (_, _) => self.state = State::Between,
+            let (to, space) = find(text, self.at, stop);
+            let word = match self.state {
+                State::Between => self.at..to,
+                State::In(start) => start..to,
+                // Its place, but none of it.
+                State::Foreign => to..to,
+            };
+            if word.start >= end && (space == 0 || !word.is_empty()) {
+                return Ok(true);
             }
-            self.at += space.max(1);
+            if space > 0 {
+                self.tally.add(input, text, item, word)?;
+                self.state = State::Between;
+            } else if matches!(self.state, State::Between) {
+                self.state = State::In(word.start);
+            }
+            self.at = to + space;
         }
         if self.at < text.len() {
             return Ok(self.at >= end && !matches!(self.state, State::In(_)));
         }
         if let State::In(start) = self.state {
-            self.tally.add(input, item, start..text.len())?;
+            self.tally.add(input, text, item, start..text.len())?;
             self.state = State::Between;
         }
         Ok(true)

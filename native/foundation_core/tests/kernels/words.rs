@@ -104,6 +104,36 @@ proptest! {
 }
 
 #[test]
+fn words_that_differ_in_one_byte_or_in_length_are_two() {
+    let fill = |len: usize, byte: u8| (0..len).map(|_| byte as char).collect::<String>();
+    let mut text = String::new();
+    for len in 1..20 {
+        for at in 0..len {
+            for byte in [0, 1, b'a', b'A', b'z', 0x7F] {
+                text += &format!(
+                    "{}{}{} ",
+                    fill(at, b'x'),
+                    byte as char,
+                    fill(len - at - 1, b'x')
+                );
+            }
+        }
+        text += &format!("{}\t{}\n", fill(len, 0), fill(len, b'X'));
+    }
+    for lowercase in [false, true] {
+        for end in text.len() - 30..=text.len() {
+            let part = &text[..end];
+            let found = words(
+                Input::Bytes(part.as_bytes()),
+                args(lowercase),
+                &Cuts::none(),
+            );
+            assert_eq!(found.unwrap(), model([part], lowercase));
+        }
+    }
+}
+
+#[test]
 fn a_word_longer_than_slices_is_one() {
     let text = format!("{}  b {}", "Long".repeat(20_000), "lONG".repeat(20_000));
     let found = words(Input::Bytes(text.as_bytes()), args(true), &Cuts::short()).unwrap();
