@@ -18,6 +18,21 @@ defmodule Foundation.KernelJobs do
     end
   end
 
+  @doc "The same in as few calls as there can be."
+  def run_whole(name, kind, data, args \\ []) do
+    with {:ok, job} <- new(name, kind, data, args), do: go(job)
+  end
+
+  defp go(job) do
+    case Native.kernels_run(job) do
+      {:more, _done, _all} -> go(job)
+      {:more, acc} -> take(job, acc)
+      {:pairs, pairs} -> take(job, [], pairs)
+      {:ok, [{word, _} | _] = pairs} when is_binary(word) -> {:ok, Map.new(pairs)}
+      result -> result
+    end
+  end
+
   @doc "A job that has all of its input."
   def new(name, kind, data, args \\ []) do
     fed = if kind in [:list, :many], do: [], else: data

@@ -171,22 +171,52 @@ fn feed<'a>(env: Env<'a>, job: &Job, list: Term<'a>) -> NifResult<Term<'a>> {
 /// Makes the kernels: `{:ok, parts}`.
 #[rustler::nif(name = "kernels_split", schedule = "DirtyCpu")]
 fn split<'a>(env: Env<'a>, job: &Job, parts: usize) -> NifResult<Term<'a>> {
-    let ready = job.job.feed(|held| match held {
+    let made = share(&job.job, parts);
+    answer(env, made, |made| (atoms::ok(), made).encode(env))
+}
+
+fn share(job: &core::Job<Held>, parts: usize) -> Result<usize, Fault> {
+    job.feed(|held| match held {
         Held::One(_) => Ok(held.complete(&mut || true)?),
         _ => Ok(true),
-    });
-    let made = ready.and_then(|_| job.job.split(parts));
-    answer(env, made, |made| (atoms::ok(), made).encode(env))
+    })?;
+    job.split(parts)
+}
+
+/// What is left of a job of one part, which need not be made before: `{:more, done, all}`, and in the
+/// end what `kernels_take` answers. A hop takes as long as short jobs do.
+#[rustler::nif(name = "kernels_run", schedule = "DirtyCpu")]
+fn run<'a>(env: Env<'a>, job: &Job) -> NifResult<Term<'a>> {
+    let mut more = slice(env);
+    match advance(&job.job, &mut more) {
+        Ok(Slice::Done) => give(env, job, Term::list_new_empty(env), &mut more),
+        other => answer(env, other, |step| stepped(env, step)),
+    }
+}
+
+fn advance(job: &core::Job<Held>, more: &mut dyn FnMut() -> bool) -> Result<Slice, Fault> {
+    if job.is_feeding() {
+        share(job, 1)?;
+    }
+    let step = job.step(0, more)?;
+    if matches!(step, Slice::Done) {
+        job.finish()?;
+    }
+    Ok(step)
+}
+
+fn stepped(env: Env<'_>, step: Slice) -> Term<'_> {
+    match step {
+        Slice::More(done, all) => (atoms::more(), done, all).encode(env),
+        Slice::Done => atoms::done().encode(env),
+    }
 }
 
 /// Goes on with a part: `{:more, done, all}` or `:done`.
 #[rustler::nif(name = "kernels_step", schedule = "DirtyCpu")]
 fn step<'a>(env: Env<'a>, job: &Job, part: usize) -> NifResult<Term<'a>> {
-    let stepped = job.job.step(part, &mut slice(env));
-    answer(env, stepped, |step| match step {
-        Slice::More(done, all) => (atoms::more(), done, all).encode(env),
-        Slice::Done => atoms::done().encode(env),
-    })
+    let step = job.job.step(part, &mut slice(env));
+    answer(env, step, |step| stepped(env, step))
 }
 
 /// Joins all parts into the first, which is to be stepped then.
@@ -207,10 +237,18 @@ fn take<'a>(env: Env<'a>, job: &Job, acc: Term<'a>) -> NifResult<Term<'a>> {
     if !acc.is_list() {
         return Err(Error::BadArg);
     }
-    let mut more = slice(env);
+    give(env, job, acc, &mut slice(env))
+}
+
+fn give<'a>(
+    env: Env<'a>,
+    job: &Job,
+    acc: Term<'a>,
+    more: &mut dyn FnMut() -> bool,
+) -> NifResult<Term<'a>> {
     let taken = job
         .job
-        .take(|value, input| Ok(give::slice(env, value, input, job.listed, acc, &mut more)?));
+        .take(|value, input| Ok(give::slice(env, value, input, job.listed, acc, more)?));
     if !matches!(
         taken,
         Ok(Given::More(_) | Given::Pairs(_)) | Err(Fault::Misuse)

@@ -51,9 +51,11 @@ defmodule Foundation.Native.KernelsTest do
             {:words, :bytes, text, []},
             {:words, :many, many, [lowercase: true]},
             {:xxh3_128, :many, many, [seed: 7]},
+            {:sort, :list, random(60_000), []},
             {:compress_many, :many, many, []}
           ] do
         assert {:ok, result} = run(name, kind, data, args, 1)
+        assert {:ok, ^result} = run_whole(name, kind, data, args)
         assert {:ok, ^result} = run(name, kind, data, args, 2)
         assert {:ok, ^result} = run(name, kind, data, args, 5)
       end
@@ -170,10 +172,10 @@ defmodule Foundation.Native.KernelsTest do
       refused(job, ~w(finish)a)
       :done = Native.kernels_step(job, 0)
       :ok = Native.kernels_finish(job)
-      refused(job, ~w(feed split step join finish)a)
+      refused(job, ~w(feed split step run join finish)a)
       assert_raise ArgumentError, fn -> Native.kernels_take(job, :acc) end
       assert Native.kernels_take(job, []) == {:ok, [1, 2]}
-      refused(job, ~w(feed split step join finish take)a)
+      refused(job, ~w(feed split step run join finish take)a)
     end
 
     test "of what is no job is refused" do
@@ -194,6 +196,7 @@ defmodule Foundation.Native.KernelsTest do
             :feed -> Native.kernels_feed(job, [])
             :split -> Native.kernels_split(job, 1)
             :step -> Native.kernels_step(job, 0)
+            :run -> Native.kernels_run(job)
             :join -> Native.kernels_join(job)
             :finish -> Native.kernels_finish(job)
             :take -> Native.kernels_take(job, [])

@@ -65,10 +65,8 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
 
   defp large(state, kernel, data, options) do
     with {:ok, state} <- feed(state, data),
-         {{:ok, parts}, state} <- slice(state, &Native.kernels_split(&1, wanted(options))),
-         {:ok, state} <- work(%{state | board: Board.new(parts)}, parts, options),
-         {:ok, state} <- slice(state, &Native.kernels_finish/1),
-         {:ok, value, state} <- take(state, if(kernel.about[:pairs?], do: %{}, else: [])) do
+         {:ok, state} <- share(state, wanted(options), options),
+         {:ok, value, state} <- run(state, if(kernel.about[:pairs?], do: %{}, else: [])) do
       {:ok, value, state.progress}
     else
       {{:error, _fault} = error, _state} -> error
@@ -100,8 +98,16 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
 
   defp feed(state, _binary), do: {:ok, state}
 
+  # What is not shared out is made and worked on in the same slice.
+  defp share(state, 1, _options), do: {:ok, %{state | board: Board.new(1)}}
+
+  defp share(state, wanted, options) do
+    with {{:ok, parts}, state} <- slice(state, &Native.kernels_split(&1, wanted)),
+         do: work(%{state | board: Board.new(parts)}, parts, options)
+  end
+
   # One part is worked on here, each of the others by a helper.
-  defp work(state, 1, _options), do: steps(state)
+  defp work(state, 1, _options), do: {:ok, state}
 
   defp work(%{job: job, turn: turn, board: board} = state, parts, options) do
     helpers = Helpers.start(job, turn.job, board, parts, options.priority)
@@ -111,9 +117,8 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
            # Helpers need the slot that this process has no use for.
            state = %{state | turn: Turn.give_back(state.turn)},
            :ok <- Helpers.await(state.helpers, state.ends),
-           {:ok, state} <- slice(%{state | helpers: []}, &Native.kernels_join/1) do
-        steps(state)
-      end
+           {:ok, state} <- slice(%{state | helpers: []}, &Native.kernels_join/1),
+           do: {:ok, state}
     after
       Helpers.stop(helpers)
     end
@@ -134,23 +139,37 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
     end
   end
 
+  # The rest of the work, and its result, of which the last slice of work gives as much as it can.
+  defp run(state, acc) do
+    case slice(state, &Native.kernels_run/1) do
+      {{:more, done, total}, state} ->
+        Board.put(state.board, 0, done, total)
+        state |> tell() |> run(acc)
+
+      {{given, part}, state} when given != :error ->
+        Board.done(state.board, 0)
+        take(given, part, acc, tell(state))
+
+      other ->
+        other
+    end
+  end
+
   # A list is built from its end, so what there is of it is what the next slice puts the rest before.
   # Pairs are of a map, which is made here.
-  defp take(state, %{} = map) do
-    case slice(state, &Native.kernels_take(&1, [])) do
-      {{:pairs, pairs}, state} -> take(state, Map.merge(map, Map.new(pairs)))
-      {{:ok, pairs}, state} -> {:ok, Map.merge(map, Map.new(pairs)), state}
+  defp take(:ok, pairs, %{} = map, state), do: {:ok, add(map, pairs), state}
+  defp take(:ok, value, _list, state), do: {:ok, value, state}
+  defp take(:pairs, pairs, map, state), do: take([], add(map, pairs), state)
+  defp take(:more, list, _list, state), do: take(list, list, state)
+
+  defp take(front, acc, state) do
+    case slice(state, &Native.kernels_take(&1, front)) do
+      {{given, part}, state} when given != :error -> take(given, part, acc, state)
       other -> other
     end
   end
 
-  defp take(state, list) do
-    case slice(state, &Native.kernels_take(&1, list)) do
-      {{:more, list}, state} -> take(state, list)
-      {{:ok, value}, state} -> {:ok, value, state}
-      other -> other
-    end
-  end
+  defp add(map, pairs), do: Map.merge(map, Map.new(pairs))
 
   # Whatever runs on a dirty scheduler goes through here. `{answer, state}`, or a verdict.
   defp slice(state, call) do

@@ -101,6 +101,12 @@ impl<S: Source> Job<S> {
         }
     }
 
+    /// Whether its input is not shared out yet.
+    pub fn is_feeding(&self) -> bool {
+        let stage = self.stage.try_read();
+        stage.is_some_and(|stage| matches!(&*stage, Stage::Feeding { .. }))
+    }
+
     /// Shares the input out over up to so many parts, and says over how many.
     pub fn split(&self, wanted: usize) -> Result<usize, Fault> {
         let mut stage = self.stage.try_write().ok_or(Fault::Misuse)?;

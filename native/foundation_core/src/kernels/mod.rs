@@ -122,7 +122,7 @@ const FEW: i128 = 100;
 pub const KERNELS: [Entry; 14] = [
     entry("sum", Takes::Numbers, Always, 200_000, sum::new),
     entry("mean", Takes::Numbers, Always, 200_000, mean::new),
-    entry("variance", Takes::Numbers, Always, 60_000, variance::new),
+    entry("variance", Takes::Numbers, Always, 100_000, variance::new),
     entry("min", Takes::Numbers, Always, 50_000, extremes::min),
     entry("max", Takes::Numbers, Always, 50_000, extremes::max),
     entry("quantiles", Takes::Numbers, Never, 12_000, quantiles::new),
