@@ -78,13 +78,14 @@ defmodule Foundation.KernelsKillTest do
         {:kernels_feed, 2, {:integers, :sort, []}},
         {:kernels_feed, 2, {:texts, :compress_many, []}},
         {:kernels_split, 2, {:packed, :sort, [parallel: true]}},
-        {:kernels_step, 2, {:packed, :sort, []}},
+        {:kernels_run, 1, {:packed, :sort, []}},
         {:kernels_step, 2, {:text, :words, [parallel: true]}},
         {:kernels_step, 2, {:texts, :compress_many, [parallel: true]}},
         {:kernels_join, 1, {:floats, :sort, [parallel: true]}},
-        {:kernels_finish, 1, {:text, :words, []}},
-        {:kernels_take, 2, {:integers, :sort, []}},
-        {:kernels_take, 2, {:text, :words, []}},
+        {:kernels_run, 1, {:text, :words, []}},
+        {:kernels_run, 1, {:integers, :sort, [parallel: true]}},
+        {:kernels_take, 2, {:long, :sort, []}},
+        {:kernels_take, 2, {:distinct, :words, []}},
         {:kernels_take, 2, {:texts, :compress_many, []}}
       ] do
     test "callers killed in #{call} of #{inspect(job)}" do

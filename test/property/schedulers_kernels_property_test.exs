@@ -15,7 +15,7 @@ defmodule Foundation.SchedulersKernelsPropertyTest do
   @large [
     sum: 2_500_000,
     mean: 2_500_000,
-    variance: 800_000,
+    variance: 1_200_000,
     min: 700_000,
     max: 700_000,
     quantiles: 200_000,

@@ -93,6 +93,9 @@ defmodule Foundation.KernelLoad do
 
     %{
       integers: for(n <- 1..150_000, do: rem(n * 7_919, 1_000_003)),
+      # Of these two the result alone takes slices.
+      long: for(n <- 1..1_000_000, do: rem(n * 7_919, 1_000_003)),
+      distinct: for(n <- 1..100_000, into: "", do: Integer.to_string(n * 7_919, 36) <> " "),
       floats: floats,
       packed:
         {:f64, :binary.copy(for(float <- floats, into: "", do: <<float::float-native>>), 12)},
