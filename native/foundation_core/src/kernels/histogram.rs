@@ -61,7 +61,9 @@ fn even(args: &mut Args) -> Result<Slots, Error> {
     let places = (0..bins).map(|bin| min + width * (bin as f64 / bins as f64));
     let lower = lower(bins as usize + 1, places.chain([max]))?;
     if width.is_finite() && lower[1..].windows(2).all(|pair| pair[0] < pair[1]) {
-        return Ok(Slots::new(lower, Some(bins as f64 / width)));
+        // Of a width that is next to nothing it is infinite, and tells nothing.
+        let scale = Some(bins as f64 / width).filter(|scale| scale.is_finite());
+        return Ok(Slots::new(lower, scale));
     }
     Err(Error::Argument {
         name: "max",

@@ -1,5 +1,7 @@
 //! What falls into which bin.
-use foundation_core::kernels::{Arg, Args, Error, Histogram, Value};
+use std::time::{Duration, Instant};
+
+use foundation_core::kernels::{Arg, Args, Error, Histogram, Step, Value, find};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -75,6 +77,43 @@ proptest! {
         let found = histogram(&Packed::f64s(&floats), even(bins as i128, min, min + width), &cuts);
         prop_assert_eq!(found.unwrap(), model(&floats, &edges));
     }
+}
+
+/// So many times the least float above 0.
+fn least(times: i64) -> f64 {
+    let float = f64::from_bits(times.unsigned_abs());
+    if times < 0 { -float } else { float }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn bins_may_be_as_narrow_as_floats_are(
+        bins in 1..60i64, apart in 1..5i64, first in -200..200i64, exponent in 0..80i32,
+        picks in vec(-10..320i64, 0..200), cuts in cuts(),
+    ) {
+        let unit = 2f64.powi(exponent);
+        let (min, max) = (least(first) * unit, least(first + bins * apart) * unit);
+        let floats: Vec<f64> = picks.iter().map(|pick| least(first + pick) * unit).collect();
+        let edges = edges_of(bins as usize, min, max);
+        let found = histogram(&Packed::f64s(&floats), even(bins.into(), min, max), &cuts);
+        prop_assert_eq!(found.unwrap(), model(&floats, &edges));
+    }
+}
+
+#[test]
+fn a_step_over_the_narrowest_bins_is_no_longer_for_them() {
+    let bins = 60_000;
+    let packed = Packed::f64s(&[least(1); 8192]);
+    let args = even(bins.into(), 0.0, least(bins));
+    let entry = find("histogram").unwrap();
+    let mut kernel = entry.create(&packed.input(), 0..8192, args).unwrap();
+    let begin = Instant::now();
+    // All of it is less than a block: it is not interrupted.
+    assert_eq!(kernel.step(&packed.input(), &mut || false), Ok(Step::Done));
+    // From bin to bin, one after the other, it takes half a second.
+    assert!(begin.elapsed() < Duration::from_millis(100));
 }
 
 #[test]
