@@ -2,9 +2,9 @@
 //!
 //! In two passes over each 512 numbers while these are in the first-level cache, all as distances from
 //! the mean of the first 512, and groups joined by the formula of Chan, Golub and LeVeque: nothing is
-//! lost where the mean is large and the variance small. Within 10^-12 of the variance, as long as no
-//! square leaves the range of floats (above it infinite or NaN). NaN where a number is infinite or
-//! none. Integers beyond 2^53 are taken as the nearest floats.
+//! lost where the mean is large and the variance small. Within 10^-12 of the variance, as long as the
+//! sum of these squares stays in the range of floats (above it infinite or NaN). NaN where a number is
+//! infinite or none. Integers beyond 2^53 are taken as the nearest floats.
 //! `Error::Empty` where there are none, or only one of a sample.
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -38,7 +38,7 @@ impl Moments {
     /// Of some numbers, one at least.
     fn of<T: Number>(group: &[u8], pivot: Option<f64>) -> Self {
         let count = (group.len() / size_of::<T>()) as f64;
-        let pivot = pivot.unwrap_or_else(|| in_lanes::<T>(group, |number| number) / count);
+        let pivot = pivot.unwrap_or_else(|| middle::<T>(group, count));
         let mean = in_lanes::<T>(group, |number| number - pivot) / count;
         let squares = in_lanes::<T>(group, |number| {
             let distance = number - pivot - mean;
@@ -59,6 +59,15 @@ impl Moments {
         self.mean += apart * share;
         self.squares += next.squares + apart * apart * (self.count * share);
         self.count = count;
+    }
+}
+
+/// The mean, or the first where the sum is beyond floats.
+fn middle<T: Number>(group: &[u8], count: f64) -> f64 {
+    let mean = in_lanes::<T>(group, |number| number) / count;
+    match T::values(group).next() {
+        Some(first) if !mean.is_finite() => first.float(),
+        _ => mean,
     }
 }
 

@@ -170,6 +170,29 @@ fn variances_of_one_and_of_what_is_infinite() {
 }
 
 #[test]
+fn variances_are_there_where_sums_are_not() {
+    for floats in [
+        vec![1e306; 512],
+        vec![1e306; 2000],
+        vec![f64::MAX; 2],
+        vec![-f64::MAX; 3],
+    ] {
+        for cuts in [Cuts::none(), Cuts::halves()] {
+            let found = Packed::f64s(&floats).run("variance", Args::new(), &cuts);
+            assert_eq!(float(found), 0.0);
+        }
+    }
+    // Squares beyond floats.
+    let (one, two) = (1e308f64, 1e308f64 + 2e292);
+    let found = Packed::f64s(&[one, two]).run("variance", Args::new(), &Cuts::none());
+    assert!(float(found).is_infinite());
+    for floats in [[f64::MAX, f64::INFINITY], [f64::MAX, f64::NAN]] {
+        let found = Packed::f64s(&floats).run("variance", Args::new(), &Cuts::none());
+        assert!(float(found).is_nan());
+    }
+}
+
+#[test]
 fn zeros_have_an_order() {
     let zeros = Packed::f64s(&[0.0, -0.0, 0.0]);
     for (name, wanted) in [("min", -0.0), ("max", 0.0)] {

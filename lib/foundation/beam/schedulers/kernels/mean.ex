@@ -14,7 +14,7 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Mean do
       summary: "the arithmetic mean",
       returns:
         "a float within 2 units in the last place; of floats within 42 x 2^-53 of the mean of " <>
-          "their magnitudes"
+          "their magnitudes, while these have a sum in the range of floats"
     }
   end
 

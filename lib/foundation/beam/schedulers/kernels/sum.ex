@@ -13,7 +13,8 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Sum do
       auto: "integers",
       summary: "the sum; of nothing 0",
       returns:
-        "an integer, exact; of floats a float within 40 x 2^-53 of the sum of their magnitudes"
+        "an integer, exact; of floats a float within 40 x 2^-53 of the sum of their magnitudes, " <>
+          "while that is in the range of floats"
     }
   end
 

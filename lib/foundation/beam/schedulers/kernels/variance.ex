@@ -9,7 +9,9 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Variance do
       takes: :numbers,
       splits: :always,
       summary: "the variance",
-      returns: "a float within 10^-12 of itself, while no square leaves the range of floats"
+      returns:
+        "a float within 10^-12 of itself, while the squares of the distances from the mean have a " <>
+          "sum in the range of floats"
     }
   end
 
