@@ -5,7 +5,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     /// No result is defined for so few.
-    #[error("{kernel} takes at least {needed} numbers, {given} given")]
+    #[error("{kernel} takes at least {}, {given} given", numbers(*needed))]
     Empty {
         /// The kernel.
         kernel: &'static str,
@@ -112,6 +112,11 @@ pub enum Error {
         /// Bytes asked for.
         bytes: u64,
     },
+}
+
+fn numbers(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} number{plural}")
 }
 
 fn names() -> String {

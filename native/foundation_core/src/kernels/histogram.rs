@@ -58,9 +58,15 @@ fn even(args: &mut Args) -> Result<Slots, Error> {
     let bins = args.int("bins", None, (1, MOST), "from 1 to 1,048,576")?;
     let (min, max) = (args.float("min")?, args.float("max")?);
     let width = max - min;
+    if width.is_infinite() {
+        return Err(Error::Argument {
+            name: "max",
+            expected: "so near min that the distance is a float",
+        });
+    }
     let places = (0..bins).map(|bin| min + width * (bin as f64 / bins as f64));
     let lower = lower(bins as usize + 1, places.chain([max]))?;
-    if width.is_finite() && lower[1..].windows(2).all(|pair| pair[0] < pair[1]) {
+    if lower[1..].windows(2).all(|pair| pair[0] < pair[1]) {
         // Of a width that is next to nothing it is infinite, and tells nothing.
         let scale = Some(bins as f64 / width).filter(|scale| scale.is_finite());
         return Ok(Slots::new(lower, scale));

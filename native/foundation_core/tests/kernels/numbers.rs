@@ -113,7 +113,7 @@ proptest! {
         let max = packed.run("max", Args::new(), &cuts);
         if numbers.is_empty() {
             prop_assert_eq!(min.unwrap_err().reason(), "empty");
-            prop_assert_eq!(max.unwrap_err().to_string(), "max takes at least 1 numbers, 0 given");
+            prop_assert_eq!(max.unwrap_err().to_string(), "max takes at least 1 number, 0 given");
         } else if numbers.iter().any(|number| number.float().is_nan()) {
             prop_assert!(float(min).is_nan() && float(max).is_nan());
         } else {
