@@ -263,6 +263,32 @@ defmodule Foundation.Native.KernelsTest do
     end
   end
 
+  describe "memory of results" do
+    test "of many binaries is in the books with what it takes to know where each is" do
+      count = 50_000
+      {:ok, job} = new(:compress_many, :many, List.duplicate("ab", count))
+      before = held()
+      {:ok, 2} = Native.kernels_split(job, 2)
+      :ok = step(job, 0)
+      :ok = step(job, 1)
+      {:ok, [frame]} = Native.kernels_now(:compress_many, :many, ["ab"], [])
+      # A frame, and where it is and what it is charged with.
+      assert held() - before >= count * (byte_size(frame) + 40)
+      assert Native.kernels_close(job)
+    end
+
+    test "of a histogram is in the books until it is taken" do
+      before = freed()
+      {:ok, job} = new(:histogram, :i64, <<>>, bins: 60_000, min: 0, max: 1)
+      {:ok, 1} = Native.kernels_split(job, 1)
+      :ok = step(job, 0)
+      :ok = Native.kernels_finish(job)
+      assert held() - before >= 480_000
+      assert {:ok, %{counts: [0 | _]}} = take(job)
+      assert freed() == before
+    end
+  end
+
   defp pack(kind, numbers), do: for(number <- numbers, into: <<>>, do: packed(kind, number))
 
   defp packed(:f32, number), do: <<number::float-32-native>>

@@ -71,9 +71,9 @@ impl<T> Buffer<T> {
         self.items.truncate(len);
     }
 
-    /// The items, which leave the books.
-    pub fn into_vec(self) -> Vec<T> {
-        self.items
+    /// Takes out the last one.
+    pub fn pop(&mut self) -> Option<T> {
+        self.items.pop()
     }
 
     /// Bytes of room.

@@ -9,17 +9,16 @@ use crate::compression::{self, Checksum, Frame};
 /// Bytes between two looks at the clock: half a block.
 const STRIDE: usize = 32 * 1024;
 
+/// Frames of a piece, and their bytes from which on there is a new one: freed in less than a slice.
+const PIECE: usize = 4096;
+const PIECE_BYTES: usize = 4 << 20;
+
 pub(super) fn new(_: &Input, range: Range<usize>, _: &mut Args) -> Made {
-    let mut frames = Vec::new();
-    let bytes = range.len().saturating_mul(size_of::<Buffer<u8>>()) as u64;
-    frames
-        .try_reserve_exact(range.len())
-        .map_err(|_| Error::OutOfMemory { bytes })?;
     Ok(Box::new(Compress {
         cursor: Cursor::new(range),
         frame: None,
-        frames,
-        joined: Vec::new(),
+        pieces: Vec::new(),
+        bytes: 0,
     }))
 }
 
@@ -27,8 +26,10 @@ struct Compress {
     cursor: Cursor,
     /// Of the binary at the cursor, and the room it is written to.
     frame: Option<(Frame, Buffer<u8>)>,
-    frames: Vec<Buffer<u8>>,
-    joined: Vec<Vec<Buffer<u8>>>,
+    /// One by one frames are not moved again: that would take as long as there are many.
+    pieces: Vec<Buffer<Buffer<u8>>>,
+    /// Of the last piece.
+    bytes: usize,
 }
 
 impl Compress {
@@ -49,10 +50,27 @@ impl Compress {
             return Ok(done);
         }
         frame.finish(out.vec())?;
-        self.frames.push(out.trimmed()?);
+        self.push(out.trimmed()?)?;
         self.cursor.advance(1);
         // A binary costs something, however short it is.
         Ok(1024)
+    }
+
+    fn push(&mut self, frame: Buffer<u8>) -> Result<(), Error> {
+        self.bytes += frame.len();
+        let open = |piece: &&mut Buffer<Buffer<u8>>| piece.len() < PIECE;
+        if let Some(piece) = self.pieces.last_mut().filter(open)
+            && self.bytes < PIECE_BYTES
+        {
+            piece.vec().push(frame);
+            return Ok(());
+        }
+        let left = self.cursor.range().end - self.cursor.at();
+        let mut piece = Buffer::with_room(left.min(PIECE))?;
+        self.bytes = frame.len();
+        piece.vec().push(frame);
+        self.pieces.push(piece);
+        Ok(())
     }
 }
 
@@ -74,16 +92,13 @@ impl Kernel for Compress {
     fn join(&mut self, next: Box<dyn Kernel>) -> Result<(), Error> {
         let next = same::<Self>(next)?;
         self.cursor.join(&next.cursor)?;
-        self.joined.push(next.frames);
-        self.joined.extend(next.joined);
+        self.pieces.extend(next.pieces);
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Value, Error> {
+    fn finish(self: Box<Self>) -> Result<Value, Error> {
         self.cursor.done()?;
-        // One by one they are not moved again: that would take as long as there are many.
-        self.joined.insert(0, self.frames);
-        Ok(Value::Binaries(self.joined))
+        Ok(Value::Binaries(self.pieces))
     }
 
     fn progress(&self) -> (u64, u64) {

@@ -183,11 +183,11 @@ impl<T: Number> Kernel for Bins<T> {
 
     fn finish(self: Box<Self>) -> Result<Value, Error> {
         self.cursor.done()?;
-        let nan = self.nan;
-        let mut counts = self.counts.into_vec();
+        let (mut counts, nan) = (self.counts, self.nan);
         let above = counts.pop().unwrap_or(0);
         let below = counts.first().copied().unwrap_or(0);
-        counts.drain(..1.min(counts.len()));
+        let none = 1.min(counts.len());
+        counts.vec().drain(..none);
         Ok(Value::Histogram(Histogram {
             counts,
             below,

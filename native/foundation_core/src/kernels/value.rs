@@ -22,7 +22,7 @@ pub enum Value {
     /// How often words were seen.
     Words(Words),
     /// Binaries, in the order of the input, in pieces.
-    Binaries(Vec<Vec<Buffer<u8>>>),
+    Binaries(Vec<Buffer<Buffer<u8>>>),
 }
 
 /// Packed numbers, in the books while they live.
@@ -35,10 +35,10 @@ pub struct Packed {
 }
 
 /// How often values fell into bins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Histogram {
     /// Of each bin.
-    pub counts: Vec<u64>,
+    pub counts: Buffer<u64>,
     /// Below the first edge.
     pub below: u64,
     /// Above the last.

@@ -8,7 +8,17 @@ use crate::run::{Cuts, cuts, run};
 
 fn frames(items: &[&[u8]], cuts: &Cuts) -> Vec<Buffer<u8>> {
     match run("compress_many", Input::Many(items), Args::new(), cuts) {
-        Ok(Value::Binaries(pieces)) => pieces.into_iter().flatten().collect(),
+        Ok(Value::Binaries(mut pieces)) => {
+            let mut frames = Vec::new();
+            while let Some(piece) = pieces.last_mut() {
+                match piece.pop() {
+                    Some(frame) => frames.push(frame),
+                    None => drop(pieces.pop()),
+                }
+            }
+            frames.reverse();
+            frames
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -219,7 +219,7 @@ fn pairs<'a>(
 
 fn frames<'a>(
     env: Env<'a>,
-    mut pieces: Vec<Vec<Buffer<u8>>>,
+    mut pieces: Vec<Buffer<Buffer<u8>>>,
     acc: Term<'a>,
     more: &mut dyn FnMut() -> bool,
 ) -> Result<Slice<'a>, Error> {
