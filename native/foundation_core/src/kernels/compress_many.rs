@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::cursor::Cursor;
+use super::value::boxed;
 use super::{Args, Buffer, Error, Input, Kernel, Made, Step, Value, same};
 use crate::compression::{self, Checksum, Frame};
 
@@ -99,6 +100,10 @@ impl Kernel for Compress {
     fn finish(self: Box<Self>) -> Result<Value, Error> {
         self.cursor.done()?;
         Ok(Value::Binaries(self.pieces))
+    }
+
+    fn pieces(&mut self) -> Vec<Box<dyn Send>> {
+        boxed(std::mem::take(&mut self.pieces))
     }
 
     fn progress(&self) -> (u64, u64) {

@@ -72,6 +72,11 @@ impl<T: Copy> Gather<T> {
         Ok(self.last.vec().capacity() - self.last.len())
     }
 
+    /// All of it, in pieces to be freed one by one.
+    pub fn into_pieces(self) -> impl Iterator<Item = Buffer<T>> {
+        self.pieces.into_iter().chain([self.last])
+    }
+
     /// Whether all lie one behind the other.
     pub fn is_joined(&self) -> bool {
         self.joined

@@ -67,9 +67,22 @@ pub struct Remains<S> {
 /// Kernels and what they have found.
 #[derive(Default)]
 pub struct Work {
-    _parts: Vec<Mutex<Part>>,
-    _value: Option<Value>,
-    _args: Args,
+    parts: Vec<Mutex<Part>>,
+    value: Option<Value>,
+    args: Args,
+}
+
+impl Work {
+    /// All of it, in pieces none of which takes long to free.
+    pub fn into_pieces(self) -> Vec<Box<dyn Send>> {
+        let mut pieces: Vec<Box<dyn Send>> = vec![Box::new(self.args)];
+        for mut part in self.parts.into_iter().map(Mutex::into_inner) {
+            pieces.append(&mut part.kernel.pieces());
+            pieces.push(Box::new(part.kernel));
+        }
+        pieces.extend(self.value.into_iter().flat_map(Value::into_pieces));
+        pieces
+    }
 }
 
 /// A job.
@@ -230,15 +243,15 @@ fn remains<S>(stage: Stage<S>) -> Remains<S> {
     let mut work = Work::default();
     let source = match stage {
         Stage::Feeding { source, args, .. } => {
-            work._args = args;
+            work.args = args;
             Some(source)
         }
         Stage::Stepping { source, parts } => {
-            work._parts = parts;
+            work.parts = parts;
             Some(source)
         }
         Stage::Found { source, value } => {
-            work._value = value;
+            work.value = value;
             Some(source)
         }
         Stage::Over => None,

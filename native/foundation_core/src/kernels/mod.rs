@@ -72,6 +72,11 @@ pub trait Kernel: Any + Send {
     /// The result, once all is done.
     fn finish(self: Box<Self>) -> Result<Value, Error>;
 
+    /// Takes out what takes long to free, in pieces that do not.
+    fn pieces(&mut self) -> Vec<Box<dyn Send>> {
+        Vec::new()
+    }
+
     /// Units of work done, and all of them: elements, bytes or binaries, of which a kernel that
     /// passes over its input more than once has as many more. There are more of them after a join,
     /// and where sorted parts are merged or written.

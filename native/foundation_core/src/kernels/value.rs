@@ -25,6 +25,22 @@ pub enum Value {
     Binaries(Vec<Buffer<Buffer<u8>>>),
 }
 
+impl Value {
+    /// All of it, in pieces none of which takes long to free.
+    pub(super) fn into_pieces(self) -> Vec<Box<dyn Send>> {
+        match self {
+            Value::Hashes(pieces) => boxed(pieces),
+            Value::Binaries(pieces) => boxed(pieces),
+            other => vec![Box::new(other)],
+        }
+    }
+}
+
+pub(super) fn boxed<T: Send + 'static>(pieces: Vec<T>) -> Vec<Box<dyn Send>> {
+    let boxed = |piece| Box::new(piece) as Box<dyn Send>;
+    pieces.into_iter().map(boxed).collect()
+}
+
 /// Packed numbers, in the books while they live.
 #[derive(Debug)]
 pub struct Packed {

@@ -57,3 +57,14 @@ fn what_is_collected_is_in_the_books() {
     while !gather.join(&mut || true).unwrap() {}
     assert!(held(Owner::Kernels) >= 8 << 20);
 }
+
+#[test]
+fn what_is_left_is_in_pieces() {
+    let mut gather = Gather::new().unwrap();
+    for _ in 0..8 {
+        gather.add(&[7u64; 1 << 18]).unwrap();
+    }
+    let pieces: Vec<usize> = gather.into_pieces().map(|piece| piece.len()).collect();
+    assert_eq!(pieces.iter().sum::<usize>(), 8 << 18);
+    assert!(pieces.iter().all(|len| len * 8 <= 1 << 20));
+}

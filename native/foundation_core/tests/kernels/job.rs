@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 
 use foundation_core::kernels::{
-    Arg, Args, Error, Fault, Input, Job, Kind, Numbers, Slice, Source, Value, find,
+    Arg, Args, Error, Fault, Input, Job, Kind, Numbers, Slice, Source, Step, Value, find,
 };
 use foundation_core::memory::{Owner, held};
 use proptest::prelude::*;
@@ -215,6 +215,65 @@ fn what_is_closed_gives_all_back() {
     assert!(again.source.is_none());
     let job = sort(&[1]);
     assert_eq!(job.into_remains().source.unwrap().bytes, [1]);
+}
+
+/// Binaries that are there.
+struct Binaries(Vec<&'static [u8]>);
+
+impl Source for Binaries {
+    fn input(&self) -> Option<Input<'_>> {
+        Some(Input::Many(&self.0))
+    }
+}
+
+#[test]
+fn what_takes_long_to_free_is_left_in_pieces() {
+    let small = || Binaries(vec![b"ab"; 20_000]);
+    let large = || Binaries(vec![&[7; 3 << 20][..]; 2]);
+    for (name, source, finished, least) in [
+        ("compress_many", small(), false, 6 + 2),
+        ("compress_many", small(), true, 6),
+        ("xxh3_64", small(), true, 2),
+        ("words", small(), false, 2),
+        ("count", large(), false, 2),
+    ] {
+        let args = match name {
+            "count" => Args::new().with("pattern", Arg::Bytes(vec![1])),
+            _ => Args::new(),
+        };
+        let job = Job::new(find(name).unwrap(), args, source);
+        assert_eq!(job.split(2), Ok(2));
+        for part in 0..2 {
+            assert_eq!(job.step(part, &mut || true), Ok(Slice::Done));
+        }
+        if finished {
+            job.join().unwrap();
+            assert_eq!(job.step(0, &mut || true), Ok(Slice::Done));
+            job.finish().unwrap();
+        }
+        let pieces = job.close().unwrap().work.into_pieces();
+        assert!(pieces.len() >= least, "{name}: {}", pieces.len());
+    }
+}
+
+#[test]
+fn frames_that_are_large_are_few_in_a_piece() {
+    let noise: Vec<u8> = (0..3u32 << 20)
+        .map(|n| (n.wrapping_mul(0x9E37_79B9) >> 13) as u8 ^ (n >> 3) as u8)
+        .collect();
+    let items: Vec<&[u8]> = vec![&noise; 6];
+    let input = Input::Many(&items);
+    let entry = find("compress_many").unwrap();
+    let mut kernel = entry.create(&input, 0..6, Args::new()).unwrap();
+    assert_eq!(kernel.step(&input, &mut || true), Ok(Step::Done));
+    let Ok(Value::Binaries(pieces)) = kernel.finish() else {
+        panic!("no frames")
+    };
+    for piece in &pieces {
+        let bytes: usize = piece.iter().map(|frame| frame.len()).sum();
+        assert!(bytes < (4 << 20) || piece.len() == 1);
+    }
+    assert_eq!(pieces.iter().map(|piece| piece.len()).sum::<usize>(), 6);
 }
 
 #[test]

@@ -258,9 +258,11 @@ impl Many {
         self.items.items().map(Input::Many)
     }
 
-    /// The environments, each to be freed for itself.
-    pub fn into_envs(self) -> (Vec<Own>, Charge) {
-        (self.envs, self.charge)
+    /// The environments and what was read of them, in pieces to be freed one by one.
+    pub fn into_pieces(self) -> impl Iterator<Item = Box<dyn Send>> {
+        let envs = self.envs.into_iter().map(|own| Box::new(own) as _);
+        let items = self.items.into_pieces().map(|piece| Box::new(piece) as _);
+        items.chain(envs).chain([Box::new(self.charge) as _])
     }
 }
 

@@ -69,17 +69,16 @@ impl Source for Held {
     }
 }
 
-/// Has it freed by the janitor, or here where there is none.
+/// Has it freed by the janitor, or here where there is none: in pieces, because a step of the janitor
+/// ends between two of them.
 pub fn bury(remains: Remains<Held>) {
     let Remains { source, work } = remains;
+    let bury = |piece| drop(LEFTOVERS.bury(piece));
+    work.into_pieces().into_iter().for_each(bury);
     match source {
-        Some(Held::Many(many)) => {
-            let (envs, charge) = many.into_envs();
-            for own in envs {
-                drop(LEFTOVERS.bury(Box::new(own)));
-            }
-            drop(LEFTOVERS.bury(Box::new((charge, work))));
-        }
-        source => drop(LEFTOVERS.bury(Box::new((source, work)))),
+        Some(Held::Many(many)) => many.into_pieces().for_each(bury),
+        Some(Held::List(list)) => list.into_pieces().for_each(bury),
+        Some(Held::One(one)) => bury(Box::new(one)),
+        None => {}
     }
 }

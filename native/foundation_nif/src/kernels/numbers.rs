@@ -37,6 +37,11 @@ impl List {
         &mut self.items
     }
 
+    /// All of it, in pieces to be freed one by one.
+    pub fn into_pieces(self) -> impl Iterator<Item = Box<dyn Send>> {
+        self.items.into_pieces().map(|piece| Box::new(piece) as _)
+    }
+
     pub fn len(&self) -> usize {
         self.items.len()
     }
