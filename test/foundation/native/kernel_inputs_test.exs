@@ -135,7 +135,7 @@ defmodule Foundation.Native.KernelInputsTest do
     end
 
     test "makes no large result" do
-      args = [bins: 100_000, min: 0, max: 1]
+      args = [bins: 60_000, min: 0, max: 1]
       assert Native.kernels_now(:histogram, :list, [1], args) == :large
     end
   end

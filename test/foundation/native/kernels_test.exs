@@ -120,6 +120,29 @@ defmodule Foundation.Native.KernelsTest do
       assert Native.kernels_now(:histogram, :list, [7], edges: edges) == :large
     end
 
+    test "takes edges that are integers and floats of any size" do
+      edges = [-(2 ** 63), -1.5, 0, 1, 2.5, 2 ** 59, 2.0e18, 2 ** 63 - 1]
+      assert {:ok, %{counts: counts}} = run(:histogram, :list, [-7, -1, 0, 3], edges: edges)
+      assert counts == [1, 1, 1, 0, 1, 0, 0]
+    end
+
+    test "takes 65,536 bins, which its parts have in common" do
+      edges = Enum.map(0..65_536, &(&1 / 2))
+      numbers = pack(:f64, Enum.map(0..65_535, &(&1 / 2)))
+      before = freed()
+      {:ok, job} = new(:histogram, :f64, numbers, edges: edges)
+      {:ok, 64} = Native.kernels_split(job, 64)
+      # 512 KiB of edges, once.
+      assert held() - before < 600_000
+      assert Native.kernels_close(job)
+      assert {:ok, %{counts: counts}} = run(:histogram, :f64, numbers, [edges: edges], 64)
+      assert counts == List.duplicate(1, 65_536)
+
+      for args <- [[edges: edges ++ [40_000]], [bins: 65_537, min: 0, max: 65_537]] do
+        assert {:error, {:invalid_option, _, %{}}} = run(:histogram, :f64, numbers, args)
+      end
+    end
+
     test "passes on what is wrong" do
       assert {:error, {:too_many_words, message, %{max_words: 2}}} =
                run(:words, :bytes, "a b c", max_words: 2)

@@ -1,5 +1,25 @@
 //! The arguments of kernels, by name. A kernel takes those that it knows; what is left is an error.
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
 use super::Error;
+
+/// What a kernel makes of arguments before it is shared out: its parts have it in common.
+#[derive(Clone)]
+pub struct Ready(Arc<dyn Any + Send + Sync>);
+
+impl PartialEq for Ready {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Ready")
+    }
+}
 
 /// A value of an argument.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,11 +36,17 @@ pub enum Arg {
     Bool(bool),
     /// An atom.
     Word(String),
+    /// What the kernel has made of it.
+    Ready(Ready),
 }
 
 /// Arguments.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Args(Vec<(String, Arg)>);
+pub struct Args {
+    list: Vec<(String, Arg)>,
+    /// Whether the kernel has made of them what its parts have in common.
+    pub(super) prepared: bool,
+}
 
 impl Args {
     /// None.
@@ -36,14 +62,14 @@ impl Args {
 
     /// Adds one.
     pub fn push(&mut self, name: &str, arg: Arg) {
-        if !self.0.iter().any(|(known, _)| known == name) {
-            self.0.push((name.to_owned(), arg));
+        if !self.list.iter().any(|(known, _)| known == name) {
+            self.list.push((name.to_owned(), arg));
         }
     }
 
     /// Bytes that they hold, beside those of a few words.
     pub(super) fn bytes(&self) -> u64 {
-        let bytes = self.0.iter().map(|(_, arg)| match arg {
+        let bytes = self.list.iter().map(|(_, arg)| match arg {
             Arg::Floats(floats) => size_of_val(&floats[..]),
             Arg::Bytes(bytes) => bytes.len(),
             _ => 0,
@@ -55,24 +81,37 @@ impl Args {
     /// thousand numbers or bins.
     pub fn are_many(&self) -> bool {
         const MANY: usize = 1000;
-        self.0.iter().any(|(name, arg)| match arg {
+        self.list.iter().any(|(name, arg)| match arg {
             Arg::Floats(floats) => floats.len() > MANY,
             Arg::Int(int) => name == "bins" && *int > MANY as i128,
             _ => false,
         })
     }
 
+    /// Keeps what was made of an argument, or of several.
+    pub(super) fn keep<T: Any + Send + Sync>(&mut self, name: &str, made: T) {
+        self.push(name, Arg::Ready(Ready(Arc::new(made))));
+    }
+
+    /// What was made of it.
+    pub(super) fn kept<T: Any + Send + Sync>(&mut self, name: &str) -> Result<Arc<T>, Error> {
+        match self.take(name) {
+            Some(Arg::Ready(Ready(made))) => made.downcast().map_err(|_| Error::Mismatch),
+            _ => Err(Error::Mismatch),
+        }
+    }
+
     /// A whole number, which stays.
     pub(super) fn whole(&self, name: &str) -> Option<i128> {
-        match self.0.iter().find(|(known, _)| known == name) {
+        match self.list.iter().find(|(known, _)| known == name) {
             Some((_, Arg::Int(int))) => Some(*int),
             _ => None,
         }
     }
 
     pub(super) fn take(&mut self, name: &str) -> Option<Arg> {
-        let at = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.swap_remove(at).1)
+        let at = self.list.iter().position(|(known, _)| known == name)?;
+        Some(self.list.swap_remove(at).1)
     }
 
     /// A whole number from `min` to `max`; `or` where it is not given.
@@ -136,7 +175,7 @@ impl Args {
     }
 
     pub(super) fn finish(mut self, kernel: &'static str) -> Result<(), Error> {
-        match self.0.pop() {
+        match self.list.pop() {
             None => Ok(()),
             Some((name, _)) => Err(Error::UnknownArgument { kernel, name }),
         }

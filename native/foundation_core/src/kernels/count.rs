@@ -4,6 +4,7 @@
 //! empty. The pattern has 1 to 65,536 bytes: what is searched again where slices meet is bounded.
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memchr_iter;
 use memchr::memmem::Finder;
@@ -17,18 +18,21 @@ const WINDOW: usize = 64 * 1024;
 /// The longest pattern.
 const LONGEST: usize = 64 * 1024;
 
-pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
-    let finder = match args.take("pattern") {
+pub(super) fn prepare(args: &mut Args) -> Result<(), Error> {
+    match args.take("pattern") {
         Some(Arg::Bytes(pattern)) if (1..=LONGEST).contains(&pattern.len()) => {
-            Finder::new(&pattern).into_owned()
+            args.keep("pattern", Finder::new(&pattern).into_owned());
+            Ok(())
         }
-        _ => {
-            return Err(Error::Argument {
-                name: "pattern",
-                expected: "a binary of 1 to 65,536 bytes",
-            });
-        }
-    };
+        _ => Err(Error::Argument {
+            name: "pattern",
+            expected: "a binary of 1 to 65,536 bytes",
+        }),
+    }
+}
+
+pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
+    let finder = args.kept("pattern")?;
     let many = matches!(input, Input::Many(_));
     Ok(Box::new(Count {
         next: if many { 0 } else { range.start },
@@ -43,7 +47,7 @@ pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
 
 struct Count {
     cursor: Cursor,
-    finder: Finder<'static>,
+    finder: Arc<Finder<'static>>,
     many: bool,
     /// Where the next match may begin: behind the last one, which may reach beyond the range.
     next: usize,

@@ -7,6 +7,7 @@
 //! floats.
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::number::{Number, of_kind};
@@ -18,19 +19,25 @@ const BLOCK: usize = 8 * 1024;
 /// Numbers whose slots are guessed at once.
 const GROUP: usize = 64;
 
-/// The most bins: 8 MiB of counts.
-const MOST: u64 = 1 << 20;
+/// The most bins: to read, check and add up as many takes less than a slice.
+const MOST: u64 = 1 << 16;
 
-pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
+pub(super) fn prepare(args: &mut Args) -> Result<(), Error> {
     let slots = match args.take("edges") {
         None => even(args)?,
         Some(edges) => given(edges)?,
     };
-    let counts = Buffer::filled(0, slots.lower.len() - 1)?;
+    args.keep("edges", slots);
+    Ok(())
+}
+
+pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
+    let slots: Arc<Slots> = args.kept("edges")?;
     of_kind!(input.kind()?, T => Ok(Box::new(Bins::<T> {
         cursor: Cursor::new(range),
         slots,
-        counts,
+        counts: Buffer::with_room(0)?,
+        later: Vec::new(),
         nan: 0,
         of: PhantomData,
     })))
@@ -39,7 +46,7 @@ pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
 fn given(edges: Arg) -> Result<Slots, Error> {
     let wrong = Error::Argument {
         name: "edges",
-        expected: "a list of 2 to 1,048,577 finite numbers, each above the one before",
+        expected: "a list of 2 to 65,537 finite numbers, each above the one before",
     };
     match edges {
         Arg::Floats(edges)
@@ -55,7 +62,7 @@ fn given(edges: Arg) -> Result<Slots, Error> {
 
 /// Bins of the same width.
 fn even(args: &mut Args) -> Result<Slots, Error> {
-    let bins = args.int("bins", None, (1, MOST), "from 1 to 1,048,576")?;
+    let bins = args.int("bins", None, (1, MOST), "from 1 to 65,536")?;
     let (min, max) = (args.float("min")?, args.float("max")?);
     let width = max - min;
     if width.is_infinite() {
@@ -154,14 +161,35 @@ impl Slots {
 
 struct Bins<T> {
     cursor: Cursor,
-    slots: Slots,
+    slots: Arc<Slots>,
+    /// None before the first step, so that making many parts does not take longer for them.
     counts: Buffer<u64>,
+    /// Joined and not yet added.
+    later: Vec<Buffer<u64>>,
     nan: u64,
     of: PhantomData<T>,
 }
 
+impl<T> Bins<T> {
+    fn reserve(&mut self) -> Result<(), Error> {
+        if self.counts.is_empty() {
+            self.counts = Buffer::filled(0, self.slots.lower.len() - 1)?;
+        }
+        Ok(())
+    }
+}
+
 impl<T: Number> Kernel for Bins<T> {
     fn step(&mut self, input: &Input, more: &mut dyn FnMut() -> bool) -> Result<Step, Error> {
+        self.reserve()?;
+        while let Some(later) = self.later.pop() {
+            for (count, more) in self.counts.iter_mut().zip(later.iter()) {
+                *count += more;
+            }
+            if !more() {
+                return Ok(Step::More);
+            }
+        }
         let (slots, counts, nan) = (&self.slots, &mut self.counts[..], &mut self.nan);
         self.cursor.walk::<T>(input, BLOCK, more, |block| {
             slots.count::<T>(block, counts, nan);
@@ -170,19 +198,24 @@ impl<T: Number> Kernel for Bins<T> {
 
     fn join(&mut self, next: Box<dyn Kernel>) -> Result<(), Error> {
         let next = same::<Self>(next)?;
-        if self.slots.lower[..] != next.slots.lower[..] {
+        let same =
+            Arc::ptr_eq(&self.slots, &next.slots) || self.slots.lower[..] == next.slots.lower[..];
+        if !same {
             return Err(Error::Mismatch);
         }
         self.cursor.join(&next.cursor)?;
         self.nan += next.nan;
-        for (count, more) in self.counts.iter_mut().zip(next.counts.iter()) {
-            *count += more;
-        }
+        self.later.extend(next.later);
+        self.later.push(next.counts);
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Value, Error> {
+    fn finish(mut self: Box<Self>) -> Result<Value, Error> {
         self.cursor.done()?;
+        if !self.later.is_empty() {
+            return Err(Error::Unfinished);
+        }
+        self.reserve()?;
         let (mut counts, nan) = (self.counts, self.nan);
         let above = counts.pop().unwrap_or(0);
         let below = counts.first().copied().unwrap_or(0);

@@ -139,6 +139,7 @@ impl<S: Source> Job<S> {
 
     fn parts(&self, input: &Input, args: &Args, wanted: usize) -> Result<Vec<Mutex<Part>>, Error> {
         let wanted = if self.entry.splits(input) { wanted } else { 1 };
+        let args = self.entry.prepare(args.clone())?;
         let part = |range| {
             let kernel = self.entry.create(input, range, args.clone())?;
             Ok(Mutex::new(Part {

@@ -97,6 +97,8 @@ pub struct Entry {
     /// Bytes of input that take 10 microseconds, one per cent of the VM's time slice: half of what
     /// was measured on 100,000 numbers and 9 MB of text, or less.
     per_percent: usize,
+    /// Makes of the arguments what all parts have in common.
+    prepare: fn(&mut Args) -> Result<(), Error>,
     new: fn(&Input, Range<usize>, &mut Args) -> Made,
 }
 
@@ -131,10 +133,10 @@ pub const KERNELS: [Entry; 14] = [
     entry("min", Takes::Numbers, Always, 50_000, extremes::min),
     entry("max", Takes::Numbers, Always, 50_000, extremes::max),
     entry("quantiles", Takes::Numbers, Never, 12_000, quantiles::new),
-    entry("histogram", Takes::Numbers, Always, 8_000, histogram::new),
+    entry("histogram", Takes::Numbers, Always, 8_000, histogram::new).prepared(histogram::prepare),
     entry("sort", Takes::Numbers, Always, SORTED, sort::new),
     entry("top_k", Takes::Numbers, Always, 10_000, top_k::new),
-    entry("count", Takes::Bytes, Always, 10_000, count::new),
+    entry("count", Takes::Bytes, Always, 10_000, count::new).prepared(count::prepare),
     entry("words", Takes::Bytes, Always, 2_000, words::new),
     entry("xxh3_64", Takes::Bytes, Many, 100_000, xxh3::short),
     entry("xxh3_128", Takes::Bytes, Many, 100_000, xxh3::long),
@@ -153,7 +155,15 @@ const fn entry(
         takes,
         splits,
         per_percent,
+        prepare: |_| Ok(()),
         new,
+    }
+}
+
+impl Entry {
+    const fn prepared(mut self, prepare: fn(&mut Args) -> Result<(), Error>) -> Self {
+        self.prepare = prepare;
+        self
     }
 }
 
@@ -185,8 +195,17 @@ impl Entry {
         per_percent.saturating_mul(percent)
     }
 
+    /// The arguments with what all parts have in common: what takes long to make of them is made once.
+    pub fn prepare(&self, mut args: Args) -> Result<Args, Error> {
+        if !args.prepared {
+            (self.prepare)(&mut args)?;
+            args.prepared = true;
+        }
+        Ok(args)
+    }
+
     /// A kernel for a range of the input (`0..input.len()` for all of it), with its arguments.
-    pub fn create(&self, input: &Input, range: Range<usize>, mut args: Args) -> Made {
+    pub fn create(&self, input: &Input, range: Range<usize>, args: Args) -> Made {
         if !self.takes.accepts(input) {
             return Err(Error::Input {
                 kernel: self.name,
@@ -201,6 +220,7 @@ impl Entry {
                 len: all.end,
             });
         }
+        let mut args = self.prepare(args)?;
         let kernel = (self.new)(input, range, &mut args)?;
         args.finish(self.name)?;
         Ok(kernel)

@@ -163,7 +163,7 @@ fn bins_that_are_none_are_refused() {
             .unwrap_err()
             .to_string()
     };
-    let bins = "the option bins must be from 1 to 1,048,576";
+    let bins = "the option bins must be from 1 to 65,536";
     assert_eq!(wrong(Args::new()), bins);
     assert_eq!(wrong(even(0, 0.0, 1.0)), bins);
     assert_eq!(wrong(even(-1, 0.0, 1.0)), bins);

@@ -4,6 +4,7 @@ use rustler::{Encoder, Error, NifResult, Term, TermType};
 
 use super::atoms;
 use super::cells::Cells;
+use super::numbers::Reader;
 
 /// How the input is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Form {
 const SHORT: usize = 1000;
 
 /// More than any kernel takes: what is longer need not be read to its end to be refused.
-const LONGEST: usize = (1 << 20) + 2;
+const LONGEST: usize = (1 << 16) + 2;
 const LONGEST_BYTES: usize = (1 << 16) + 1;
 
 /// The elements of a proper list, `most` at most.
@@ -108,12 +109,15 @@ fn integer(term: Term) -> Arg {
 }
 
 fn floats(list: Term) -> NifResult<Vec<f64>> {
-    let mut floats = Vec::new();
-    for number in elements(list, LONGEST)? {
-        let int = || number.decode::<i64>().map(|int| int as f64);
-        let float = number.decode::<f64>().or_else(|_| int())?;
+    let (env, mut floats) = (list.get_env(), Vec::new());
+    let (reader, mut cells) = (Reader::new(env), Cells::new(env, list));
+    while floats.len() < LONGEST
+        && let Some(head) = cells.head()
+    {
         floats.try_reserve(1).map_err(|_| Error::BadArg)?;
-        floats.push(float);
+        floats.push(reader.number(head).ok_or(Error::BadArg)?);
+        cells.advance();
     }
-    Ok(floats)
+    let proper = cells.rest(env, floats.len());
+    proper.map(|_| floats).map_err(|_| Error::BadArg)
 }

@@ -53,10 +53,7 @@ impl List {
         list: Term<'a>,
         more: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Term<'a>, Error> {
-        let reader = Reader {
-            env: env.as_c_arg(),
-            layout: terms::layout(),
-        };
+        let reader = Reader::new(env);
         let mut cells = Cells::new(env, list);
         while let Some(head) = cells.head() {
             let kind = *self.kind.get_or_insert_with(|| reader.kind(head));
@@ -119,12 +116,31 @@ impl List {
 }
 
 /// Reads numbers where they lie, and asks where that is not known.
-struct Reader {
+pub struct Reader {
     env: *mut ErlNifEnv,
     layout: Layout,
 }
 
 impl Reader {
+    /// The terms are of this environment.
+    pub fn new(env: Env) -> Self {
+        Reader {
+            env: env.as_c_arg(),
+            layout: terms::layout(),
+        }
+    }
+
+    /// A float, or the nearest one to an integer of 64 bits.
+    #[inline]
+    pub fn number(&self, term: ErlNifTerm) -> Option<f64> {
+        let int = || self.int(term).map(|int| i64::from_ne_bytes(int) as f64);
+        let float = || self.float(term).map(f64::from_ne_bytes);
+        match bits(term) & 15 == 15 {
+            true => int().or_else(|_| float()).ok(),
+            false => float().or_else(|_| int()).ok(),
+        }
+    }
+
     fn kind(&self, term: ErlNifTerm) -> Kind {
         match self.float(term) {
             Ok(_) => Kind::F64,

@@ -103,6 +103,9 @@ defmodule Foundation.BEAM.Schedulers.KernelsTest do
     assert native([1, 2, 3, 9], :histogram, edges: [2, 3.0, 4]) ==
              %{counts: [1, 1], below: 1, above: 1, nan: 0}
 
+    assert native([1, 2], :histogram, edges: [-(2 ** 80), 2, 2 ** 70]) ==
+             %{counts: [1, 1], below: 0, above: 0, nan: 0}
+
     nan = {:f64, <<1.0::float-native, -1::64>>}
     assert native(nan, :histogram, edges: [0, 1]) == %{counts: [1], below: 0, above: 0, nan: 1}
   end

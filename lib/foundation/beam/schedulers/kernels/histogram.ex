@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Histogram do
 
   alias Foundation.Options
 
-  @most 1_048_576
+  @most 65_536
   @where "Schedulers.cpu_intensive/3"
 
   @impl true
@@ -25,7 +25,7 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Histogram do
     [
       edges: [
         type:
-          {:custom, "a list of 2 to 1048577 numbers, each above the one before",
+          {:custom, "a list of 2 to 65537 numbers, each above the one before",
            &__MODULE__.edges?/1},
         doc: "Where bins begin. The last one ends the last bin, and is in it."
       ],
@@ -53,7 +53,8 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Histogram do
       invalid!("invalid option #{inspect(name)}: expected none beside :edges", options[name])
     end
 
-    [edges: edges]
+    # Integers of any size are compared as floats.
+    [edges: for(edge <- edges, do: edge * 1.0)]
   end
 
   @doc "Whether these can be edges."
