@@ -16,11 +16,11 @@ defmodule Foundation.SchedulersKernelsPropertyTest do
     sum: 2_500_000,
     mean: 2_500_000,
     variance: 1_200_000,
-    min: 700_000,
-    max: 700_000,
+    min: 900_000,
+    max: 900_000,
     quantiles: 200_000,
-    histogram: 150_000,
-    sort: 60_000,
+    histogram: 450_000,
+    sort: 100_000,
     top_k: 200_000
   ]
   @long_list 30_000

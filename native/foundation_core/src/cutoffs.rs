@@ -29,12 +29,10 @@ pub const ENCODE_TERM_PER_PERCENT: usize = 2_000;
 
 /// What a kernel may take on a normal scheduler, in per cent of a time slice: 100 microseconds.
 pub const KERNEL_PERCENT: usize = 10;
-/// Elements of a list that are decoded in 10 microseconds.
-pub const DECODE_LIST_PER_PERCENT: usize = 2_500;
-/// Elements of a list that are made in 10 microseconds.
-pub const ENCODE_LIST_PER_PERCENT: usize = 800;
-/// Bytes of text whose words are counted, and made a map, in 10 microseconds.
-pub const WORD_BYTES_PER_PERCENT: usize = 200;
+/// Picoseconds that an element of a list takes to decode.
+pub const DECODE_ELEMENT: u64 = 4_000;
+/// Picoseconds that an element of a list takes to be made.
+pub const ENCODE_ELEMENT: u64 = 12_500;
 
 /// The per cent of a time slice that `bytes` take, for `enif_consume_timeslice` (1 to 100).
 pub fn percent(bytes: usize, per_percent: usize) -> i32 {

@@ -24,7 +24,8 @@ defmodule Foundation.Native.KernelsTest do
       assert {:quantiles, :numbers, :never} in Native.kernels_all()
       assert {:xxh3_64, :bytes, :many} in Native.kernels_all()
       assert {:compress_many, :many, :always} in Native.kernels_all()
-      assert length(Enum.uniq_by(Native.kernels_all(), &elem(&1, 0))) == 14
+      names = Enum.map(Native.kernels_all(), &elem(&1, 0))
+      assert names == Enum.uniq(names)
     end
   end
 

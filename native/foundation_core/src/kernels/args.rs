@@ -77,17 +77,6 @@ impl Args {
         bytes.sum::<usize>() as u64
     }
 
-    /// Whether they make work or results that the size of the input does not tell: more than a
-    /// thousand numbers or bins.
-    pub fn are_many(&self) -> bool {
-        const MANY: usize = 1000;
-        self.list.iter().any(|(name, arg)| match arg {
-            Arg::Floats(floats) => floats.len() > MANY,
-            Arg::Int(int) => name == "bins" && *int > MANY as i128,
-            _ => false,
-        })
-    }
-
     /// Keeps what was made of an argument, or of several.
     pub(super) fn keep<T: Any + Send + Sync>(&mut self, name: &str, made: T) {
         self.push(name, Arg::Ready(Ready(Arc::new(made))));
@@ -101,11 +90,29 @@ impl Args {
         }
     }
 
-    /// A whole number, which stays.
-    pub(super) fn whole(&self, name: &str) -> Option<i128> {
+    /// A whole number, which stays: the nearest one of 64 bits.
+    pub(super) fn whole(&self, name: &str) -> Option<u64> {
         match self.list.iter().find(|(known, _)| known == name) {
-            Some((_, Arg::Int(int))) => Some(*int),
+            Some((_, Arg::Int(int))) => Some((*int).clamp(0, u64::MAX.into()) as u64),
             _ => None,
+        }
+    }
+
+    /// A number, which stays.
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        match self.list.iter().find(|(known, _)| known == name) {
+            Some((_, Arg::Float(float))) => Some(*float),
+            Some((_, Arg::Int(int))) => Some(*int as f64),
+            _ => None,
+        }
+    }
+
+    /// How many numbers or bytes an argument has, which stays; 0 where it is not given.
+    pub(super) fn len(&self, name: &str) -> u64 {
+        match self.list.iter().find(|(known, _)| known == name) {
+            Some((_, Arg::Floats(floats))) => floats.len() as u64,
+            Some((_, Arg::Bytes(bytes))) => bytes.len() as u64,
+            _ => 0,
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::value::boxed;
-use super::{Args, Buffer, Error, Input, Kernel, Made, Step, Value, same};
+use super::{Args, Buffer, Cost, Error, Input, Kernel, Made, Step, Value, same};
 use crate::compression::{self, Checksum, Frame};
 
 /// Bytes between two looks at the clock: half a block.
@@ -13,6 +13,10 @@ const STRIDE: usize = 32 * 1024;
 /// Frames of a piece, and their bytes from which on there is a new one: freed in less than a slice.
 const PIECE: usize = 4096;
 const PIECE_BYTES: usize = 4 << 20;
+
+pub(super) fn cost(_: usize, _: &Args) -> Cost {
+    Cost::of(3_300).each(800_000)
+}
 
 pub(super) fn new(_: &Input, range: Range<usize>, _: &mut Args) -> Made {
     Ok(Box::new(Compress {

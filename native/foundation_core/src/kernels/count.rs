@@ -10,13 +10,23 @@ use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::cursor::Cursor;
-use super::{Arg, Args, Error, Input, Kernel, Made, Step, Value, same};
+use super::{Arg, Args, Cost, Error, Input, Kernel, Made, Step, Value, same};
 
 /// Bytes between two looks at the clock.
 const WINDOW: usize = 64 * 1024;
 
 /// The longest pattern.
 const LONGEST: usize = 64 * 1024;
+
+/// Where one match is next to the other, or the beginning of one.
+pub(super) fn cost(_: usize, args: &Args) -> Cost {
+    let unit = match args.len("pattern") {
+        0 | 1 => 60,
+        len => 1_200 + 5_000 / len,
+    };
+    let cost = Cost::of(unit).each(60_000);
+    cost.once(args.len("pattern"), 2_600)
+}
 
 pub(super) fn prepare(args: &mut Args) -> Result<(), Error> {
     match args.take("pattern") {
@@ -101,7 +111,7 @@ impl Count {
 
     /// Takes over a joined range. Where a match reaches into it over where its own first begins,
     /// the range has to be searched again from there: its matches may all be others.
-    fn take(&mut self, part: Box<Count>) -> Result<(), Error> {
+    fn take(&mut self, part: &Count) -> Result<(), Error> {
         if !self.many && part.first.is_some_and(|first| first < self.next) {
             self.cursor.extend(&part.cursor, self.next)
         } else {
@@ -120,7 +130,7 @@ impl Kernel for Count {
             if !self.cursor.is_done() {
                 done += self.work(input)?;
             } else if let Some(part) = self.later.pop_front() {
-                self.take(part)?;
+                self.take(&part)?;
             } else {
                 return Ok(Step::Done);
             }

@@ -120,7 +120,8 @@ fn numbers(count: u64) -> String {
 }
 
 fn names() -> String {
-    super::KERNELS.map(|entry| entry.name).join(", ")
+    let names: Vec<_> = super::KERNELS.iter().map(|entry| entry.name).collect();
+    names.join(", ")
 }
 
 impl Error {

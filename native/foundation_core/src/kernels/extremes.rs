@@ -7,7 +7,11 @@ use std::ops::Range;
 use super::cursor::Cursor;
 use super::number::{Key, Number, of_kind};
 use super::sum::BLOCK;
-use super::{Args, Error, Input, Kernel, Made, Step, Value, same};
+use super::{Args, Cost, Error, Input, Kernel, Made, Step, Value, same};
+
+pub(super) fn cost(size: usize, _: &Args) -> Cost {
+    Cost::of(120 * size as u64)
+}
 
 pub(super) fn min(input: &Input, range: Range<usize>, _: &mut Args) -> Made {
     of_kind!(input.kind()?, T => Ok(Box::new(Extreme::<T>::new(range, false))))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::number::{Number, of_kind};
-use super::{Arg, Args, Buffer, Error, Histogram, Input, Kernel, Made, Step, Value, same};
+use super::{Arg, Args, Buffer, Cost, Error, Histogram, Input, Kernel, Made, Step, Value, same};
 
 /// Numbers between two looks at the clock.
 const BLOCK: usize = 8 * 1024;
@@ -21,6 +21,28 @@ const GROUP: usize = 64;
 
 /// The most bins: to read, check and add up as many takes less than a slice.
 const MOST: u64 = 1 << 16;
+
+pub(super) fn cost(_: usize, args: &Args) -> Cost {
+    // With those of searching in even bins that floats hardly tell apart.
+    let (edges, bins) = (args.len("edges"), args.whole("bins").unwrap_or(0));
+    let slots = edges.max(bins);
+    let unit = if edges == 0 && are_guessed(bins as f64, args) {
+        2_000
+    } else {
+        3_300 + 1_100 * u64::from(slots.max(1).ilog2())
+    };
+    Cost::of(unit).once(slots, 20_000)
+}
+
+/// Whether a multiplication finds hardly ever the wrong bin: not where edges are rounded by as much
+/// as bins are wide.
+fn are_guessed(bins: f64, args: &Args) -> bool {
+    const TOLD_APART: f64 = 1.0 / (1u64 << 40) as f64;
+    let bound = |name| args.number(name).unwrap_or(0.0);
+    let (min, max) = (bound("min"), bound("max"));
+    let wide = (max - min) / bins;
+    (1.0 / wide).is_finite() && wide > TOLD_APART * min.abs().max(max.abs())
+}
 
 pub(super) fn prepare(args: &mut Args) -> Result<(), Error> {
     let slots = match args.take("edges") {

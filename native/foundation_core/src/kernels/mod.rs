@@ -11,6 +11,7 @@
 mod args;
 mod buffer;
 mod compress_many;
+mod cost;
 mod count;
 mod cursor;
 mod error;
@@ -39,6 +40,7 @@ use std::ops::Range;
 
 pub use args::{Arg, Args};
 pub use buffer::Buffer;
+pub use cost::Cost;
 pub use error::Error;
 pub use gather::Gather;
 pub use input::{Input, Numbers, Takes};
@@ -94,9 +96,8 @@ pub struct Entry {
     pub takes: Takes,
     /// Which inputs can be shared out.
     pub splits: Splits,
-    /// Bytes of input that take 10 microseconds, one per cent of the VM's time slice: half of what
-    /// was measured on 100,000 numbers and 9 MB of text, or less.
-    per_percent: usize,
+    /// What it takes, of units of so many bytes and with these arguments, which may be wrong.
+    cost: fn(usize, &Args) -> Cost,
     /// Makes of the arguments what all parts have in common.
     prepare: fn(&mut Args) -> Result<(), Error>,
     new: fn(&Input, Range<usize>, &mut Args) -> Made,
@@ -115,46 +116,37 @@ pub enum Splits {
 
 use Splits::{Always, Many, Never};
 
-/// What one of many binaries costs beside its bytes, in bytes.
-pub const ITEM: usize = 256;
-
-/// Bytes that are sorted in 10 microseconds.
-const SORTED: usize = 2_000;
-
-/// As many of the greatest take no longer than one.
-const FEW: i128 = 100;
-
 /// Every kernel.
 #[rustfmt::skip]
-pub const KERNELS: [Entry; 14] = [
-    entry("sum", Takes::Numbers, Always, 200_000, sum::new),
-    entry("mean", Takes::Numbers, Always, 200_000, mean::new),
-    entry("variance", Takes::Numbers, Always, 100_000, variance::new),
-    entry("min", Takes::Numbers, Always, 50_000, extremes::min),
-    entry("max", Takes::Numbers, Always, 50_000, extremes::max),
-    entry("quantiles", Takes::Numbers, Never, 12_000, quantiles::new),
-    entry("histogram", Takes::Numbers, Always, 8_000, histogram::new).prepared(histogram::prepare),
-    entry("sort", Takes::Numbers, Always, SORTED, sort::new),
-    entry("top_k", Takes::Numbers, Always, 10_000, top_k::new),
-    entry("count", Takes::Bytes, Always, 10_000, count::new).prepared(count::prepare),
-    entry("words", Takes::Bytes, Always, 2_000, words::new),
-    entry("xxh3_64", Takes::Bytes, Many, 100_000, xxh3::short),
-    entry("xxh3_128", Takes::Bytes, Many, 100_000, xxh3::long),
-    entry("compress_many", Takes::Many, Always, 3_000, compress_many::new),
+pub const KERNELS: &[Entry] = &[
+    entry("sum", Takes::Numbers, Always, sum::cost, sum::new),
+    entry("mean", Takes::Numbers, Always, sum::cost, mean::new),
+    entry("variance", Takes::Numbers, Always, variance::cost, variance::new),
+    entry("min", Takes::Numbers, Always, extremes::cost, extremes::min),
+    entry("max", Takes::Numbers, Always, extremes::cost, extremes::max),
+    entry("quantiles", Takes::Numbers, Never, quantiles::cost, quantiles::new),
+    entry("histogram", Takes::Numbers, Always, histogram::cost, histogram::new).prepared(histogram::prepare),
+    entry("sort", Takes::Numbers, Always, sort::cost, sort::new),
+    entry("top_k", Takes::Numbers, Always, top_k::cost, top_k::new),
+    entry("count", Takes::Bytes, Always, count::cost, count::new).prepared(count::prepare),
+    entry("words", Takes::Bytes, Always, words::cost, words::new),
+    entry("xxh3_64", Takes::Bytes, Many, xxh3::cost, xxh3::short),
+    entry("xxh3_128", Takes::Bytes, Many, xxh3::cost, xxh3::long),
+    entry("compress_many", Takes::Many, Always, compress_many::cost, compress_many::new),
 ];
 
 const fn entry(
     name: &'static str,
     takes: Takes,
     splits: Splits,
-    per_percent: usize,
+    cost: fn(usize, &Args) -> Cost,
     new: fn(&Input, Range<usize>, &mut Args) -> Made,
 ) -> Entry {
     Entry {
         name,
         takes,
         splits,
-        per_percent,
+        cost,
         prepare: |_| Ok(()),
         new,
     }
@@ -185,14 +177,9 @@ impl Entry {
         }
     }
 
-    /// Bytes of input that take so many times 10 microseconds with these arguments.
-    pub fn bytes_within(&self, percent: usize, args: &Args) -> usize {
-        // What few numbers leave alone, a large heap of the greatest does with all.
-        let per_percent = match args.whole("k") {
-            Some(k) if k > FEW => SORTED,
-            _ => self.per_percent,
-        };
-        per_percent.saturating_mul(percent)
+    /// What it takes with these arguments, of numbers of so many bytes, or of bytes.
+    pub fn cost(&self, size: usize, args: &Args) -> Cost {
+        (self.cost)(size, args)
     }
 
     /// The arguments with what all parts have in common: what takes long to make of them is made once.

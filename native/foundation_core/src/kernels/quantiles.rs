@@ -15,13 +15,23 @@ use super::extremes::Bounds;
 use super::number::{Key, Number, of_kind};
 use super::runs::Runs;
 use super::sum::BLOCK;
-use super::{Arg, Args, Buffer, Error, Input, Kernel, Made, Step, Value};
+use super::{Arg, Args, Buffer, Cost, Error, Input, Kernel, Made, Step, Value};
 
 /// The most quantiles.
 const MOST: usize = 1000;
 
 /// Buckets (256 KiB of counts: they stay in the second-level cache) for many numbers; less for fewer.
 const BITS: u32 = 15;
+
+/// Where many are asked for, most numbers lie near one.
+const NEAR: u64 = 50;
+
+pub(super) fn cost(size: usize, args: &Args) -> Cost {
+    let asked = args.len("q");
+    let unit = 1_500 + 1_300 * size as u64;
+    let unit = if asked > NEAR { unit + unit / 2 } else { unit };
+    Cost::of(unit).once(asked, 50_000)
+}
 
 pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
     let asked = match args.take("q") {

@@ -9,7 +9,11 @@ use std::ops::Range;
 use super::cursor::Cursor;
 use super::number::{Key, Number, of_kind};
 use super::runs::{MERGED, Pair, RUN, Runs};
-use super::{Args, Buffer, Error, Input, Kernel, Made, Packed, Step, Value, same};
+use super::{Args, Buffer, Cost, Error, Input, Kernel, Made, Packed, Step, Value, same};
+
+pub(super) fn cost(size: usize, _: &Args) -> Cost {
+    Cost::of(3_500 + 1_000 * size as u64).echoing()
+}
 
 pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
     let falling = args.either("order", ["asc", "desc"], "asc or desc")?;

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::number::{Number, of_kind};
-use super::{Args, Error, Input, Kernel, Made, Step, Value, same};
+use super::{Args, Cost, Error, Input, Kernel, Made, Step, Value, same};
 
 /// Numbers between two looks at the clock: 256 KiB of the widest.
 pub(super) const BLOCK: usize = 32 * 1024;
@@ -18,6 +18,11 @@ pub(super) const BLOCK: usize = 32 * 1024;
 /// Numbers whose sum is made in lanes.
 pub(super) const GROUP: usize = 512;
 const LANES: usize = 16;
+
+/// Wide ones come from further away.
+pub(super) fn cost(size: usize, _: &Args) -> Cost {
+    Cost::of(150 + 30 * size as u64)
+}
 
 pub(super) fn new(input: &Input, range: Range<usize>, _: &mut Args) -> Made {
     of_kind!(input.kind()?, T => Ok(Box::new(Sum::<T>::new(range))))

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::number::{Key, Number, of_kind};
-use super::sort::Sort;
-use super::{Args, Buffer, Error, Input, Kernel, Made, Packed, Step, Value, same};
+use super::sort::{self, Sort};
+use super::{Args, Buffer, Cost, Error, Input, Kernel, Made, Packed, Step, Value, same};
 use crate::memory::{Charge, Owner};
 
 /// Numbers between two looks at the clock.
@@ -16,6 +16,14 @@ const BLOCK: usize = 8 * 1024;
 
 /// The most in a heap, whose cost grows with them.
 const HEAP: usize = 4096;
+
+/// Of numbers that rise, each of which is the greatest so far.
+pub(super) fn cost(size: usize, args: &Args) -> Cost {
+    match args.whole("k").unwrap_or(1) {
+        k if k > HEAP as u64 => sort::cost(size, args),
+        k => Cost::of(27_000.min(1_000 + 3_500 * u64::from(k.max(1).ilog2()))).once(k, 15_000),
+    }
+}
 
 pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
     let least = args.either("order", ["largest", "smallest"], "largest or smallest")?;

@@ -12,7 +12,11 @@ use std::ops::Range;
 use super::cursor::Cursor;
 use super::number::{Number, of_kind};
 use super::sum::{BLOCK, GROUP, in_lanes};
-use super::{Args, Error, Input, Kernel, Made, Step, Value, same};
+use super::{Args, Cost, Error, Input, Kernel, Made, Step, Value, same};
+
+pub(super) fn cost(_: usize, _: &Args) -> Cost {
+    Cost::of(900)
+}
 
 pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
     let sample = args.bool("sample")?;

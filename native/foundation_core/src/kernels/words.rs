@@ -12,12 +12,17 @@ use std::ops::Range;
 use super::cursor::Cursor;
 use super::tally::Tally;
 use super::whitespace::{before, find};
-use super::{Args, Error, Input, Kernel, Made, Step, Value, same};
+use super::{Args, Cost, Error, Input, Kernel, Made, Step, Value, same};
 
 /// Bytes between two looks at the clock.
 const STRIDE: usize = 8 * 1024;
 
 const EXPECTED: &str = "from 1 to 4,294,967,296";
+
+/// Nearly all of it is the map of words, which are as short as they can be.
+pub(super) fn cost(_: usize, _: &Args) -> Cost {
+    Cost::of(50_000).each(800_000)
+}
 
 pub(super) fn new(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
     let max = args.int("max_words", Some(1_000_000), (1, 1 << 32), EXPECTED)?;

@@ -7,10 +7,14 @@ use std::ops::Range;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::cursor::Cursor;
-use super::{Arg, Args, Buffer, Error, Input, Kernel, Made, Step, Value, same};
+use super::{Arg, Args, Buffer, Cost, Error, Input, Kernel, Made, Step, Value, same};
 
 /// Bytes between two looks at the clock.
 const STRIDE: usize = 256 * 1024;
+
+pub(super) fn cost(_: usize, _: &Args) -> Cost {
+    Cost::of(100).each(100_000)
+}
 
 pub(super) fn short(input: &Input, range: Range<usize>, args: &mut Args) -> Made {
     Hash::boxed(input, range, args, false)

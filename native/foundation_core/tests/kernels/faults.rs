@@ -1,6 +1,6 @@
 //! What is refused, and that nothing a caller does wrong is a panic.
 use foundation_core::kernels::{
-    Arg, Args, Error, Input, KERNELS, Kernel, Kind, Numbers, Step, find, split,
+    Arg, Args, Error, Input, KERNELS, Kernel, Kind, Numbers, Step, Takes, find, split,
 };
 use proptest::prelude::*;
 
@@ -120,23 +120,59 @@ fn ranges_that_are_none_of_the_input_are_refused() {
 
 #[test]
 fn what_takes_longer_has_less_room() {
-    let within = |name: &str, args: &Args| find(name).unwrap().bytes_within(10, args);
-    let top = |k| within("top_k", &Args::new().with("k", Arg::Int(k)));
-    assert!(within("sum", &Args::new()) > within("sort", &Args::new()));
-    assert_eq!(top(1), top(100));
-    assert_eq!(top(101), within("sort", &Args::new()));
-    assert_eq!(top(i128::MAX), top(101));
-    for entry in &KERNELS {
-        let (one, ten) = (
-            entry.bytes_within(1, &Args::new()),
-            within(entry.name, &Args::new()),
-        );
-        assert!(one > 0 && ten == one * 10, "{}", entry.name);
+    let cost = |name: &str, size, args| find(name).unwrap().cost(size, &args);
+    let sort = cost("sort", 8, Args::new());
+    assert!(sort.echoes && sort.unit > cost("sort", 1, Args::new()).unit);
+    assert!(sort.unit > cost("sum", 8, Args::new()).unit);
+    let top = |k| cost("top_k", 8, Args::new().with("k", Arg::Int(k)));
+    assert!(top(100).unit > top(1).unit && top(4096).fixed > top(100).fixed);
+    assert_eq!(top(4097), sort);
+    assert_eq!(top(i128::MAX), sort);
+    let quantiles = |n: usize| cost("quantiles", 1, args_of_floats("q", n));
+    assert!(quantiles(1000).unit > quantiles(1).unit);
+    assert!(quantiles(1000).fixed > quantiles(1).fixed);
+    let edges = |n: usize| cost("histogram", 1, args_of_floats("edges", n));
+    assert!(edges(1000).unit > edges(2).unit && edges(1000).fixed > edges(2).fixed);
+    let bins = |bins, min, max| {
+        let args = Args::new().with("bins", Arg::Int(bins));
+        let args = args
+            .with("min", Arg::Float(min))
+            .with("max", Arg::Float(max));
+        cost("histogram", 8, args)
+    };
+    let guessed = bins(1000, 0.0, 1.0);
+    assert!(guessed.unit < edges(1000).unit);
+    for searched in [bins(1000, 0.0, 5e-321), bins(1000, 1.0, 1.0 + 1e-12)] {
+        assert!(searched.unit > guessed.unit);
     }
-    let edges = |count: usize| Args::new().with("edges", Arg::Floats(vec![0.0; count]));
-    let bins = |count| Args::new().with("bins", Arg::Int(count));
-    let many = [edges(1000), edges(1001), bins(1000), bins(1001)];
-    assert_eq!(many.map(|args| args.are_many()), [false, true, false, true]);
+    assert_eq!(bins(i128::MAX, 0.0, 1.0).left(100_000), None);
+    let count = |len| {
+        cost(
+            "count",
+            1,
+            Args::new().with("pattern", Arg::Bytes(vec![b'a'; len])),
+        )
+    };
+    assert!(count(2).unit > count(1).unit && count(2).unit > count(100).unit);
+    assert_eq!(count(65_536).left(100_000), None);
+    for entry in KERNELS {
+        let cost = entry.cost(1, &Args::new());
+        assert!(
+            cost.unit > 0 && cost.left(100_000).is_some(),
+            "{}",
+            entry.name
+        );
+        assert_eq!(
+            cost.item > 0,
+            entry.takes != Takes::Numbers,
+            "{}",
+            entry.name
+        );
+    }
+}
+
+fn args_of_floats(name: &str, count: usize) -> Args {
+    Args::new().with(name, Arg::Floats(vec![0.0; count]))
 }
 
 /// An input for each kernel, and one of the same kind that is shorter and one that is none.
@@ -162,7 +198,7 @@ proptest! {
     #[test]
     fn another_input_in_the_middle_is_no_panic(one in packed(), two in packed()) {
         let many: [&[u8]; 3] = [b"a", b"ab ab", b""];
-        for entry in &KERNELS {
+        for entry in KERNELS {
             let [right, wrong] = inputs(entry.name, &one, &two, &many);
             let mut kernel = made(entry.name, &right, 0..right.len());
             for turn in 0..40 {

@@ -1,8 +1,6 @@
 //! Inputs that are worked on at once, on the caller's own scheduler.
-use foundation_core::cutoffs::{
-    DECODE_LIST_PER_PERCENT, ENCODE_LIST_PER_PERCENT, KERNEL_PERCENT, WORD_BYTES_PER_PERCENT,
-};
-use foundation_core::kernels::{Args, Entry, Error, ITEM, Input, Kind, Numbers, Step, Value};
+use foundation_core::cutoffs::{DECODE_ELEMENT, ENCODE_ELEMENT, KERNEL_PERCENT};
+use foundation_core::kernels::{Args, Entry, Error, Input, Kind, Numbers, Step, Value};
 use rustler::{Env, Term};
 
 use super::args::Form;
@@ -11,8 +9,8 @@ use super::cells::Cells;
 use super::give::{self, Given};
 use super::numbers::List;
 
-/// What a binary of one word costs beside its bytes, in bytes.
-const WORD: usize = 16;
+/// What all of it may take, in nanoseconds.
+const MOST: u64 = KERNEL_PERCENT as u64 * 10_000;
 
 /// The result, `None` where that would take too long.
 type Answer<'a> = Result<Option<Term<'a>>, Error>;
@@ -33,7 +31,12 @@ fn one<'a>(
     data: Term<'a>,
     args: Args,
 ) -> Answer<'a> {
-    let most = most(entry, &args);
+    let size = kind.map_or(1, Kind::size);
+    let cost = entry.cost(size, &args);
+    let Some(left) = cost.left(MOST) else {
+        return Ok(None);
+    };
+    let most = (left / cost.unit) as usize * size;
     if shifted(data.as_c_arg()) > most {
         return Ok(None);
     }
@@ -48,29 +51,13 @@ fn one<'a>(
     work(env, entry, &input, false, args).map(Some)
 }
 
-/// Bytes that take no longer than they may, their result included.
-fn most(entry: &Entry, args: &Args) -> usize {
-    let most = entry.bytes_within(KERNEL_PERCENT, args);
-    match entry.name {
-        "words" => most.min(WORD_BYTES_PER_PERCENT * KERNEL_PERCENT),
-        _ => most,
-    }
-}
-
-/// Numbers of a list that take no longer than they may: decoded, worked on and, where the result
-/// is a list, encoded.
-fn most_numbers(entry: &Entry, args: &Args) -> usize {
-    const SCALE: usize = 1 << 20;
-    let work = 8 * SCALE / entry.bytes_within(1, args).max(1);
-    let encode = match entry.name {
-        "sort" | "top_k" => SCALE / ENCODE_LIST_PER_PERCENT,
-        _ => 0,
-    };
-    KERNEL_PERCENT * SCALE / (SCALE / DECODE_LIST_PER_PERCENT + work + encode)
-}
-
 fn list<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'a> {
-    let most = most_numbers(entry, &args);
+    let cost = entry.cost(Kind::I64.size(), &args);
+    let Some(left) = cost.left(MOST) else {
+        return Ok(None);
+    };
+    let encode = if cost.echoes { ENCODE_ELEMENT } else { 0 };
+    let most = (left / (DECODE_ELEMENT + cost.unit + encode)) as usize;
     let mut list = List::new()?;
     let rest = list.read(env, data, &mut |len| len <= most)?;
     if !rest.is_empty_list() || list.len() > most {
@@ -83,18 +70,20 @@ fn list<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'
 
 fn many<'a>(env: Env<'a>, entry: &Entry, data: Term<'a>, args: Args) -> Answer<'a> {
     let mut items = Vec::new();
-    let mut left = most(entry, &args);
-    // Of words the time is that of their pairs.
-    let item_bytes = if entry.name == "words" { WORD } else { ITEM };
+    let cost = entry.cost(1, &args);
+    let Some(mut left) = cost.left(MOST) else {
+        return Ok(None);
+    };
     let mut cells = Cells::new(env, data);
     while let Some(head) = cells.head() {
         // SAFETY: the element is of this environment.
         let head = unsafe { Term::new(env, head) };
-        if shifted(head.as_c_arg()) > left {
+        if shifted(head.as_c_arg()) as u64 > left / cost.unit {
             return Ok(None);
         }
         let item = bytes_of(head).ok_or_else(|| invalid(items.len()))?;
-        let Some(rest) = left.checked_sub(item.len() + item_bytes) else {
+        let taken = (item.len() as u64).saturating_mul(cost.unit) + cost.item;
+        let Some(rest) = left.checked_sub(taken) else {
             return Ok(None);
         };
         left = rest;
