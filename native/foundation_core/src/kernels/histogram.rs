@@ -1,6 +1,6 @@
 //! How many numbers fall into bins (`Value::Histogram`).
 //!
-//! Bins of the same width with `bins`, `min` and `max`, or between `edges` (two at least, rising). A bin
+//! Up to 65,536 bins, of the same width with `bins`, `min` and `max`, or between `edges` (rising). A bin
 //! has its lower edge and not its upper one; the last has both. What is below, above or NaN is
 //! counted apart. Exact: a number is compared with the edges themselves, which for `bins` are
 //! `min + (max - min) * (n / bins)` and at last `max`. Integers beyond 2^53 are taken as the nearest
