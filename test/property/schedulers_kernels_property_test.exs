@@ -78,6 +78,18 @@ defmodule Foundation.SchedulersKernelsPropertyTest do
     end
   end
 
+  # The models allow for a difference in the last place; there is none.
+  property "of a list of integers, {:auto, :mean} is {:native, :mean}, to the bit", runs: 2_000 do
+    number = oneof([integer(-(2 ** 63), 2 ** 63 - 1), integer(2 ** 53, 2 ** 54)])
+
+    forall {number, numbers, times} <- {number, list(number), oneof([1, 1, 1, 20])} do
+      numbers = [number | numbers] |> List.duplicate(times) |> Enum.concat()
+
+      Schedulers.cpu_intensive(numbers, {:auto, :mean}) ===
+        Schedulers.cpu_intensive(numbers, {:native, :mean})
+    end
+  end
+
   for kernel <- Keyword.keys(@large) do
     property "#{kernel} of a few numbers is what Elixir finds", runs: 1_000 do
       forall {numbers, shift, opts, parallel} <-

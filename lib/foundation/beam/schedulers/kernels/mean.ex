@@ -3,6 +3,8 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Mean do
 
   @behaviour Foundation.BEAM.Schedulers.Kernel
 
+  import Bitwise
+
   alias Foundation.BEAM.Schedulers.Kernels.Fold
 
   @impl true
@@ -20,9 +22,26 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Mean do
 
   @impl true
   def fold(list, acc, left) do
-    with {:done, {count, sum}} <- Fold.integers(list, acc, left), do: {:done, sum / count}
+    with {:done, {count, sum}} <- Fold.integers(list, acc, left), do: {:done, float(sum) / count}
   rescue
     # The sum is beyond floats.
     ArithmeticError -> :native
+  end
+
+  # The nearest float, of two that are as near the even one: that is what the native side divides.
+  # The VM rounds so where an integer is one machine word; a longer one it adds up word by word, which
+  # may end one float beside. Of that, 58 bits go in, the last of which stands for all that are left out.
+  defp float(sum) when sum > -0x800_0000_0000_0000 and sum < 0x800_0000_0000_0000, do: sum * 1.0
+  defp float(sum) when sum < 0, do: -float(-sum)
+
+  defp float(sum) do
+    out = bits(sum) - 58
+    rest = if (sum &&& (1 <<< out) - 1) == 0, do: 0, else: 1
+    (sum >>> out ||| rest) * :math.pow(2.0, out)
+  end
+
+  defp bits(sum) do
+    <<first, rest::binary>> = :binary.encode_unsigned(sum)
+    length(Integer.digits(first, 2)) + bit_size(rest)
   end
 end
