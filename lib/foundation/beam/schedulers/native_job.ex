@@ -45,7 +45,9 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
     value
   end
 
-  defp finish({:ok, value, progress}, _kernel, _data, _progress, _options) do
+  defp finish({:ok, value, progress}, kernel, _data, _progress, _options) do
+    # Here, where the slot is given back and the job closed.
+    value = if kernel.about[:pairs?], do: value |> :lists.append() |> Map.new(), else: value
     Progress.finish(progress)
     value
   end
@@ -66,7 +68,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
   defp large(state, kernel, data, options) do
     with {:ok, state} <- feed(state, data),
          {:ok, state} <- share(state, wanted(options), options),
-         {:ok, value, state} <- run(state, if(kernel.about[:pairs?], do: %{}, else: [])) do
+         {:ok, value, state} <- run(state, kernel) do
       {:ok, value, state.progress}
     else
       {{:error, _fault} = error, _state} -> error
@@ -140,36 +142,38 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
   end
 
   # The rest of the work, and its result, of which the last slice of work gives as much as it can.
-  defp run(state, acc) do
+  defp run(state, kernel) do
     case slice(state, &Native.kernels_run/1) do
       {{:more, done, total}, state} ->
         Board.put(state.board, 0, done, total)
-        state |> tell() |> run(acc)
+        state |> tell() |> run(kernel)
 
-      {{given, part}, state} when given != :error ->
+      {{given, _part} = answer, state} when given != :error ->
         Board.done(state.board, 0)
-        take(given, part, acc, tell(state))
+        take(answer, kernel, [], tell(state))
 
       other ->
         other
     end
   end
 
-  # A list is built from its end, so what there is of it is what the next slice puts the rest before.
-  # Pairs are of a map, which is made here.
-  defp take(:ok, pairs, %{} = map, state), do: {:ok, add(map, pairs), state}
-  defp take(:ok, value, _list, state), do: {:ok, value, state}
-  defp take(:pairs, pairs, map, state), do: take([], add(map, pairs), state)
-  defp take(:more, list, _list, state), do: take(list, list, state)
+  # Pairs are of a map, which takes longer to make than a slice lasts: the VM makes it of all at once
+  # in less time than bit by bit, and lets others run meanwhile.
+  defp take({:ok, pairs}, %{about: %{pairs?: true}}, slices, state),
+    do: {:ok, [pairs | slices], state}
 
-  defp take(front, acc, state) do
+  defp take({:ok, value}, _kernel, _slices, state), do: {:ok, value, state}
+  defp take({:pairs, pairs}, kernel, slices, state), do: more([], kernel, [pairs | slices], state)
+
+  # A list is built from its end, so what there is of it is what the next slice puts the rest before.
+  defp take({:more, list}, kernel, slices, state), do: more(list, kernel, slices, state)
+
+  defp more(front, kernel, slices, state) do
     case slice(state, &Native.kernels_take(&1, front)) do
-      {{given, part}, state} when given != :error -> take(given, part, acc, state)
+      {{given, _part} = answer, state} when given != :error -> take(answer, kernel, slices, state)
       other -> other
     end
   end
-
-  defp add(map, pairs), do: Map.merge(map, Map.new(pairs))
 
   # Whatever runs on a dirty scheduler goes through here. `{answer, state}`, or a verdict.
   defp slice(state, call) do

@@ -313,6 +313,38 @@ defmodule Foundation.BEAM.Schedulers.NativeJobTest do
     for job <- long, do: assert({:f64, _} = result(job))
   end
 
+  test "the words of a job become a map once its slot is given back" do
+    text = Enum.map_join(1..200_000, " ", &Integer.to_string/1)
+    merge = {:maps, :merge, 2}
+    make = {:maps, :from_list, 1}
+    test = self()
+
+    pid =
+      spawn_link(fn ->
+        receive do: (:go -> :ok)
+        send(test, {:words, map_size(Schedulers.cpu_intensive(text, {:native, :words}))})
+      end)
+
+    :erlang.trace(pid, true, [:call, :send, :arity])
+    for called <- [merge, make], do: :erlang.trace_pattern(called, true, [])
+    send(pid, :go)
+    assert_receive {:words, 200_000}, 10_000
+    for called <- [merge, make], do: :erlang.trace_pattern(called, false, [])
+    assert_receive {:trace, ^pid, :send, {:words, _}, _}
+
+    assert Enum.filter(traced(pid), &(&1 in [:dropped, merge, make])) == [:dropped, make]
+  end
+
+  defp traced(pid) do
+    receive do
+      {:trace, ^pid, :send, {:"$gen_cast", {:drop, _id}}, _to} -> [:dropped | traced(pid)]
+      {:trace, ^pid, :call, called} -> [called | traced(pid)]
+      {:trace, ^pid, :send, _message, _to} -> traced(pid)
+    after
+      0 -> []
+    end
+  end
+
   test "parallel and other jobs at once: everybody gets the right result" do
     data = long()
     expected = sort(data, [])
