@@ -231,17 +231,44 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
     for pid <- pids, do: assert_receive({:took, ^pid})
   end
 
-  test "when the arbiter dies, who waits exits, and who comes later finds another" do
-    [one | _] = fill()
+  test "when the arbiter dies, who waits or has a slot asks the next one" do
+    [one | _] = holders = fill()
     two = waits(job())
-    monitor = Process.monitor(two)
     before = Process.whereis(Slots)
     Process.exit(before, :kill)
-    assert_receive {:DOWN, ^monitor, _, _, {:killed, {Schedulers, :cpu_intensive, 3}}}
-    assert Eventually.eventually?(fn -> Process.whereis(Slots) not in [nil, before] end)
-    # Who has a slot asks the new one for it.
+    # It stands first there: nobody else has asked yet.
+    assert_receive {:took, ^two}
+    assert Process.whereis(Slots) not in [nil, before]
+    send(two, :give_back)
+    assert_receive {:gave, ^two}
     send(one, :take)
     assert_receive {:took, ^one}
     assert map_size(state().members) == 1
+    for pid <- [two | holders], do: send(pid, :info)
+    for pid <- [two | holders], do: assert_receive({:info, ^pid, info} when length(info) == 3)
+  end
+
+  test "where there is no arbiter, it is waited for, but not without end" do
+    :ok = Supervisor.terminate_child(Foundation.Supervisor, Slots)
+    on_exit(fn -> Supervisor.restart_child(Foundation.Supervisor, Slots) end)
+    one = job()
+    monitor = Process.monitor(one)
+    send(one, :take)
+    # As long as others need to cancel it, and to run out of time.
+    handle = Schedulers.cancel_handle()
+    two = job(%Ends{cancel: handle})
+    three = job(Ends.new(%{timeout: 20, cancel: nil}))
+    for pid <- [two, three], do: send(pid, :take)
+    assert_receive {:timeout, ^three, _info}
+    Schedulers.cancel(handle)
+    assert_receive {:cancelled, ^two, _info}
+    assert_receive {:DOWN, ^monitor, _, _, {:noproc, {Schedulers, :cpu_intensive, 3}}}, 5_000
+
+    four = job()
+    send(four, :take)
+    in_turn? = &match?({:current_function, {Turn, _, _}}, Process.info(&1, :current_function))
+    assert Eventually.eventually?(fn -> in_turn?.(four) end)
+    {:ok, _pid} = Supervisor.restart_child(Foundation.Supervisor, Slots)
+    assert_receive {:took, ^four}
   end
 end

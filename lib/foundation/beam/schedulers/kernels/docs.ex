@@ -65,6 +65,10 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Docs do
     waits for its turn; they do not interrupt what is done at once. Nothing is left of a job when the
     call returns: no process, no message, no memory but the result.
 
+    Should the process that gives turns have crashed, jobs go on with the one that its supervisor
+    starts. If there is none for a second, the call exits with
+    `{:noproc, {Foundation.BEAM.Schedulers, :cpu_intensive, 3}}`.
+
     ### Errors of kernels
 
     | `error_type` | it means |

@@ -102,6 +102,8 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
 
   defp verdict(:normal), do: :ok
   defp verdict({:shutdown, {:fault, fault}}), do: {:error, fault}
+  # It found no arbiter, and says so as its caller would.
+  defp verdict({_reason, {@public, :cpu_intensive, 3}} = reason), do: exit(reason)
   defp verdict(reason), do: exit({reason, {@public, :cpu_intensive, 3}})
 
   @doc "Ends those that are left."

@@ -14,6 +14,11 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   # take no turns of their own, or a short job would have to wait once for each.
   @least 500_000
 
+  # Where there is no arbiter, its supervisor is about to start one: so often, and so many milliseconds
+  # apart, it is looked for.
+  @looks 200
+  @look_ms 5
+
   @enforce_keys [:job, :id]
   defstruct [:job, :id, :arbiter, :pressure, :since]
 
@@ -27,7 +32,14 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   @doc "Returns once the part has a slot for a slice: the one that it has, unless its turn is over."
   @spec take(t(), Ends.t()) :: {:ok, t()} | Ends.verdict()
   def take(%__MODULE__{} = turn, ends) do
-    if kept?(turn), do: {:ok, turn}, else: wait(turn, arbiter(), ends)
+    if kept?(turn), do: {:ok, turn}, else: ask(turn, ends)
+  end
+
+  # The place in the queue is lost with an arbiter that dies; the next one is asked anew.
+  defp ask(turn, ends) do
+    with {:ok, arbiter} <- arbiter(ends, @looks),
+         :down <- wait(turn, arbiter, ends),
+         do: ask(turn, ends)
   end
 
   @doc "Gives the slot back. To be called in any case: where there is none, nothing happens."
@@ -48,7 +60,20 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
 
   defp now, do: :erlang.monotonic_time(:nanosecond)
 
-  defp arbiter, do: Process.whereis(Slots) || exit({:noproc, {@public, :cpu_intensive, 3}})
+  defp arbiter(_ends, 0), do: exit({:noproc, {@public, :cpu_intensive, 3}})
+
+  defp arbiter(ends, looks) do
+    with nil <- Process.whereis(Slots),
+         :ok <- Ends.check(ends) do
+      receive do
+      after
+        @look_ms -> arbiter(ends, looks - 1)
+      end
+    else
+      arbiter when is_pid(arbiter) -> {:ok, arbiter}
+      verdict -> verdict
+    end
+  end
 
   defp wait(turn, arbiter, ends) do
     ref = :erlang.monitor(:process, arbiter, alias: :reply_demonitor)
@@ -63,8 +88,8 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
         {^ref, :cancelled} ->
           :cancelled
 
-        {:DOWN, ^ref, _, _, reason} ->
-          {:down, reason}
+        {:DOWN, ^ref, _, _, _reason} ->
+          :down
       after
         Ends.left_ms(ends) -> :timeout
       end
@@ -72,8 +97,7 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
     Cancel.leave(ends.cancel)
     Process.demonitor(ref, [:flush])
     flush(ref)
-
-    with {:down, reason} <- answer, do: exit({reason, {@public, :cpu_intensive, 3}})
+    answer
   end
 
   # What was on its way when the waiting ended in another way.
