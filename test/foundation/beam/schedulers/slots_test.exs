@@ -8,13 +8,19 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
   alias Foundation.Eventually
 
   setup do
+    # Holders take their time here.
+    lease(3_600_000)
+
     on_exit(fn ->
+      lease(%Slots{}.lease)
       assert Eventually.eventually?(&idle?/0)
       assert Registry.count(Schedulers.Cancel) == 0
     end)
   end
 
   defp state, do: :sys.get_state(Slots)
+
+  defp lease(ms), do: :sys.replace_state(Slots, &%{&1 | lease: ms})
 
   defp idle? do
     state = state()
@@ -64,10 +70,8 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
   @clean [messages: [], monitors: [], links: []]
 
   # So many that nobody else gets one.
-  defp fill do
-    {shared, _all} = Slots.limits()
-
-    for _ <- 1..shared do
+  defp fill(slots \\ elem(Slots.limits(), 0)) do
+    for _ <- 1..slots//1 do
       pid = job()
       send(pid, :take)
       assert_receive {:took, ^pid}
@@ -145,6 +149,67 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
     assert_receive {:kept, true}
     for other <- others, do: assert_receive({:took, ^other})
     refute_received :again
+  end
+
+  test "the slot of a holder that is suspended goes to the next, and comes back in turn" do
+    lease(20)
+    [one | others] = fill()
+    :erlang.suspend_process(one)
+    for other <- others, do: :erlang.suspend_process(other)
+    two = job()
+    send(two, :take)
+    assert_receive {:took, ^two}
+    # All of them have lost theirs.
+    assert state().queue.members |> Map.values() |> Enum.count(&(elem(&1, 1) == :held)) == 1
+    lease(3_600_000)
+    more = fill(elem(Slots.limits(), 0) - 1)
+    for pid <- [one | others], do: :erlang.resume_process(pid)
+    waits(one)
+    refute_received {:took, ^one}
+    send(two, :give_back)
+    assert_receive {:took, ^one}
+    # What it gives back is what it has now, and once.
+    send(one, :give_back)
+    assert_receive {:gave, ^one}
+    assert state().queue.held == length(more)
+  end
+
+  test "a slot that was taken back and that nobody wants any more is asked for again" do
+    lease(20)
+    [one | _] = fill()
+    :erlang.suspend_process(one)
+    two = job()
+    send(two, :take)
+    assert_receive {:took, ^two}
+    send(two, :give_back)
+    assert_receive {:gave, ^two}
+    assert :atomics.get(state().pressure, 1) == 0
+    :erlang.resume_process(one)
+    before = state().queue.held
+    send(one, :take)
+    assert_receive {:took, ^one}
+    assert state().queue.held == before + 1
+  end
+
+  test "who waits less than that takes nothing from anybody" do
+    [one | _] = holders = fill()
+    two = waits(job())
+    {timer, _since} = state().watch
+    send(one, :give_back)
+    assert_receive {:took, ^two}
+    assert state().watch == nil
+    assert :erlang.read_timer(timer) == false
+    three = waits(job())
+    {timer, since} = state().watch
+    send(Slots, {:timeout, make_ref(), :overdue})
+    assert state().watch == {timer, since}
+    send(two, :take)
+    assert_receive {:took, ^three}
+    # The only one that has its slot since that wait began keeps it.
+    [id] = for {id, {_, _, grant}} <- state().members, grant != nil, grant >= since, do: id
+    send(Slots, {:timeout, timer, :overdue})
+    assert {_job, :held} = state().queue.members[id]
+    assert length(holders) > 1 or match?({next, _} when next != timer, state().watch)
   end
 
   test "the slot of a holder that dies goes to the next" do

@@ -58,7 +58,8 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Docs do
     slices of about a millisecond on dirty CPU schedulers, in turn with all other jobs: all together
     have one scheduler less than there are online, but one at least. So a job waits for one slice of
     each of those that came before it. Only parts of a `parallel: true` job run on all of these
-    schedulers, and that while no other job is there.
+    schedulers, and that while no other job is there. A caller that is suspended, or gets no
+    processor, loses its turn to who has waited for 100 ms, and asks for another when it goes on.
 
     If the caller dies, its slice ends within a millisecond, and so do the processes that help it
     with `parallel: true`. `:cancel` and `:timeout` are looked at between slices and while the job

@@ -20,7 +20,7 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   @look_ms 5
 
   @enforce_keys [:job, :id]
-  defstruct [:job, :id, :arbiter, :pressure, :since]
+  defstruct [:job, :id, :arbiter, :pressure, :revoked, :since]
 
   @typedoc "Of a part of a job; `pressure` is nil while it has no slot, else it has it `since` then."
   @type t :: %__MODULE__{}
@@ -50,13 +50,14 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
     %{turn | pressure: nil}
   end
 
-  # The arbiter may be another one by now, which knows nothing of this slot.
+  # The arbiter may be another one by now, which knows nothing of this slot, or may have taken slots
+  # back, this one or another.
   defp kept?(%{pressure: nil}), do: false
 
-  defp kept?(%{pressure: pressure, arbiter: arbiter, since: since}),
-    do:
-      (:atomics.get(pressure, 1) == 0 or now() - since < @least) and
-        Process.whereis(Slots) == arbiter
+  defp kept?(%{pressure: pressure} = turn) do
+    (:atomics.get(pressure, 1) == 0 or now() - turn.since < @least) and
+      :atomics.get(pressure, 2) == turn.revoked and Process.whereis(Slots) == turn.arbiter
+  end
 
   defp now, do: :erlang.monotonic_time(:nanosecond)
 
@@ -82,8 +83,9 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
 
     answer =
       receive do
-        {^ref, :granted, pressure} ->
-          {:ok, %{turn | arbiter: arbiter, pressure: pressure, since: now()}}
+        {^ref, :granted, {pressure, revoked}} ->
+          turn = %{turn | arbiter: arbiter, pressure: pressure, revoked: revoked}
+          {:ok, %{turn | since: now()}}
 
         {^ref, :cancelled} ->
           :cancelled
@@ -104,7 +106,7 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   defp flush(ref) do
     receive do
       {^ref, _cancelled} -> flush(ref)
-      {^ref, :granted, _pressure} -> flush(ref)
+      {^ref, :granted, _slot} -> flush(ref)
     after
       0 -> :ok
     end
