@@ -184,12 +184,12 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
     end
   end
 
-  # The user's function may take its time, and may want slots itself.
+  # The user's function may take its time, and may want slots itself; another node may be slow.
   defp tell(%{progress: nil} = state), do: state
 
   defp tell(state) do
-    calls? = Progress.calls?(state.progress)
-    state = if calls?, do: %{state | turn: Turn.give_back(state.turn)}, else: state
+    waits? = Progress.waits?(state.progress)
+    state = if waits?, do: %{state | turn: Turn.give_back(state.turn)}, else: state
     {done, total} = Board.figures(state.board)
     %{state | progress: Progress.at(state.progress, done, total)}
   end

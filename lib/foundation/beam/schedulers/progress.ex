@@ -39,12 +39,13 @@ defmodule Foundation.BEAM.Schedulers.Progress do
     if due?(progress, now), do: tell(progress, now), else: progress
   end
 
-  @doc "Whether the next figures make the user's function run."
-  @spec calls?(t()) :: boolean()
-  def calls?(%__MODULE__{to: to} = progress) when is_function(to),
-    do: due?(progress, System.monotonic_time(:millisecond))
+  @doc "Whether telling the next figures may take a while: a function, or a node that is slow to take them."
+  @spec waits?(t()) :: boolean()
+  def waits?(%__MODULE__{to: to} = progress)
+      when is_function(to) or (is_pid(to) and node(to) != node()),
+      do: due?(progress, System.monotonic_time(:millisecond))
 
-  def calls?(_progress), do: false
+  def waits?(_progress), do: false
 
   @doc "Tells the end, unless that was told already."
   @spec finish(t()) :: t()
