@@ -38,9 +38,11 @@ defmodule Foundation.BEAM.Schedulers.Kernels do
     progress: [
       type: {:or, [{:fun, 1}, :pid]},
       doc:
-        "Told `%{done: n, total: n}` between slices, in units of the kernel's own, of which there " <>
-          "may be more later (a sort merges in the end): a function, called in the caller, or a " <>
-          "process, which is sent `{:cpu_progress, caller, figures}`."
+        "Told `%{done: n, total: n}` between slices, in units of the kernel's own: a function, " <>
+          "called in the caller, or a process, which is sent `{:cpu_progress, caller, figures}`. " <>
+          "Neither number falls, and `done` is `total` at the very end only. There may be more " <>
+          "units later (a sort merges in the end); a part that was done in one slice counts as " <>
+          "many as the largest other one; taking a list in and giving the result out count none."
     ],
     progress_interval: [
       type: :non_neg_integer,

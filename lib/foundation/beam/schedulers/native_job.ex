@@ -14,6 +14,9 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
   @enforce_keys [:job, :turn, :ends, :progress]
   defstruct [:job, :turn, :ends, :progress, :board, helpers: []]
 
+  # Nobody is told of the others' work more often than so many milliseconds: that of a slice.
+  @news_ms 1
+
   # What is wrong with the call and not with the data.
   @mistakes [:unknown_kernel, :unknown_option, :invalid_option, :invalid_input]
 
@@ -48,7 +51,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
   defp finish({:ok, value, progress}, kernel, _data, _progress, _options) do
     # Here, where the slot is given back and the job closed.
     value = if kernel.about[:pairs?], do: value |> :lists.append() |> Map.new(), else: value
-    Progress.finish(progress)
+    progress |> end_of() |> Progress.finish()
     value
   end
 
@@ -118,9 +121,10 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
       with {:ok, state} <- steps(%{state | helpers: helpers}),
            # Helpers need the slot that this process has no use for.
            state = %{state | turn: Turn.give_back(state.turn)},
-           :ok <- Helpers.await(state.helpers, state.ends),
-           {:ok, state} <- slice(%{state | helpers: []}, &Native.kernels_join/1),
-           do: {:ok, state}
+           {:ok, state} <- await(state, Progress.due_ms(state.progress)),
+           {:ok, state} <- slice(state, &Native.kernels_join/1),
+           # What is left to do is told together with what was done.
+           do: {:ok, %{state | board: Board.new(1)}}
     after
       Helpers.stop(helpers)
     end
@@ -184,13 +188,41 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
     end
   end
 
-  # The user's function may take its time, and may want slots itself; another node may be slow.
+  # The others' work is told as well, where there is any news.
+  defp await(state, ms) do
+    case Helpers.await(state.helpers, state.ends, max(ms, @news_ms)) do
+      :ok -> {:ok, tell(%{state | helpers: []})}
+      {:left, helpers} -> %{state | helpers: helpers} |> news() |> await(state.progress.every)
+      other -> other
+    end
+  end
+
+  defp news(%{progress: %{done: done, total: total} = progress} = state) do
+    case figures(progress, state.board) do
+      {^done, ^total} -> state
+      _new -> tell(state)
+    end
+  end
+
   defp tell(%{progress: nil} = state), do: state
 
-  defp tell(state) do
-    waits? = Progress.waits?(state.progress)
+  # The user's function may take its time, and may want slots itself; another node may be slow.
+  defp tell(%{progress: progress} = state) do
+    waits? = Progress.waits?(progress)
     state = if waits?, do: %{state | turn: Turn.give_back(state.turn)}, else: state
-    {done, total} = Board.figures(state.board)
-    %{state | progress: Progress.at(state.progress, done, total)}
+    {done, total} = figures(progress, state.board)
+    %{state | progress: Progress.at(progress, done, total)}
   end
+
+  # Never fewer than before; and what is left in any case is the result.
+  defp figures(%{done: before, total: known}, board) do
+    {done, total} = Board.figures(board)
+    total = if is_integer(known), do: max(total, known), else: total
+    {done |> max(before) |> min(total - 1), total}
+  end
+
+  defp end_of(%{total: total} = progress) when is_integer(total),
+    do: Progress.at(progress, total, total)
+
+  defp end_of(progress), do: progress
 end

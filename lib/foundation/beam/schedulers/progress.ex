@@ -47,6 +47,13 @@ defmodule Foundation.BEAM.Schedulers.Progress do
 
   def waits?(_progress), do: false
 
+  @doc "Milliseconds until the next figures are due, as `receive` takes them."
+  @spec due_ms(t()) :: timeout()
+  def due_ms(nil), do: :infinity
+
+  def due_ms(progress),
+    do: max(progress.told_at + progress.every - System.monotonic_time(:millisecond), 0)
+
   @doc "Tells the end, unless that was told already."
   @spec finish(t()) :: t()
   def finish(nil), do: nil

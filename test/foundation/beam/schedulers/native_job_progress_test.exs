@@ -3,7 +3,10 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
   use ExUnit.Case
 
   alias Foundation.BEAM.Schedulers
-  alias Foundation.BEAM.Schedulers.Progress
+  alias Foundation.BEAM.Schedulers.{Ends, Progress, Slots}
+  alias Foundation.BEAM.Schedulers.NativeJob.Helpers
+  alias Foundation.BEAM.Schedulers.Slots.Turn
+  alias Foundation.Eventually
 
   # Some hundred slices, on any machine.
   defp long do
@@ -13,6 +16,74 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
   end
 
   defp sort(data, opts), do: Schedulers.cpu_intensive(data, {:native, :sort}, opts)
+
+  test "progress comes after every slice, in the caller, with a total that is reached at the end" do
+    text = String.duplicate(Enum.join(1..3_000, " ") <> " ", 300)
+    texts = for n <- 1..8_000, do: binary_part(text, n * 40, 900)
+
+    for {data, kernel, opts} <- [
+          {long(), :sort, []},
+          {long(), :top_k, [k: 100_000]},
+          {text, :words, []},
+          {texts, :words, []},
+          {String.duplicate(text, 15), :count, [pattern: "99"]},
+          {texts, :compress_many, []}
+        ],
+        parallel <- [false, true] do
+      me = self()
+      tell = fn figures -> send(me, {:told, self(), figures}) end
+      opts = [progress: tell, progress_interval: 0, parallel: parallel] ++ opts
+      Schedulers.cpu_intensive(data, {:native, kernel}, opts)
+      figures = told(me)
+      assert length(figures) > 2
+      for part <- [:done, :total], do: assert_rising(Enum.map(figures, &Map.fetch!(&1, part)))
+      assert Enum.all?(Enum.drop(figures, -1), &(&1.done < &1.total))
+      # More than a unit for each part.
+      assert %{done: all, total: all} = List.last(figures)
+      assert all > 1_000
+    end
+  end
+
+  defp assert_rising(numbers), do: assert(numbers == Enum.sort(numbers))
+
+  defp told(me) do
+    receive do
+      {:told, ^me, figures} -> [figures | told(me)]
+    after
+      0 -> []
+    end
+  end
+
+  # Without a second scheduler nobody helps.
+  @tag skip: :erlang.system_info(:dirty_cpu_schedulers_online) == 1
+  test "the work of others is told while the caller waits for them" do
+    data = long()
+    test = self()
+
+    tell = fn figures ->
+      send(test, {:told, self(), figures})
+      if Process.put(:told, true) == nil, do: receive(do: (:go -> :ok))
+    end
+
+    opts = [parallel: true, progress: tell, progress_interval: 0]
+    pid = spawn_link(fn -> sort(data, opts) end)
+    assert_receive {:told, ^pid, _figures}, 5_000
+    helpers = pid |> Process.info(:monitors) |> elem(1) |> Keyword.get_values(:process)
+    # With all slots here, they wait, and cannot be done before they are suspended.
+    {shared, _all} = Slots.limits()
+    taken = for _ <- 1..shared, do: Turn.take(Turn.new(make_ref()), Ends.never())
+    for helper <- helpers, do: :erlang.suspend_process(helper)
+    for {:ok, turn} <- taken, do: Turn.give_back(turn)
+    send(pid, :go)
+    waits? = &match?({_, {Helpers, _, _}}, Process.info(&1, :current_function))
+    assert Eventually.eventually?(fn -> waits?.(pid) end)
+    %{done: before, total: total} = List.last(told(pid))
+    monitor = Process.monitor(pid)
+    for helper <- helpers, do: :erlang.resume_process(helper)
+    assert_receive {:DOWN, ^monitor, _, _, :normal}, 5_000
+    # What comes later is told with the units of the merge.
+    assert Enum.any?(told(pid), &(&1.total == total and &1.done in (before + 1)..(total - 2)))
+  end
 
   test "whoever may take a while to be told has that while the job has no slot" do
     data = long()
@@ -47,5 +118,28 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
     after
       0 -> 0
     end
+  end
+
+  test "progress goes to a process; of a small job once" do
+    me = self()
+    sort(long(), progress: me, progress_interval: 3_600_000)
+    assert_received {:cpu_progress, ^me, %{done: all, total: all}}
+    refute_received {:cpu_progress, _, _}
+    sort([1], progress: me, progress_interval: 0)
+    assert_received {:cpu_progress, ^me, %{done: 1, total: 1}}
+    refute_received {:cpu_progress, _, _}
+  end
+
+  test "the progress function has no slot, so it may have work of its own" do
+    data = long()
+    expected = sort(data, [])
+
+    tell = fn _ ->
+      assert :sys.get_state(Slots).members == %{}
+      if Process.put(:asked, true) == nil, do: assert(sort(data, []) == expected)
+    end
+
+    assert sort(data, progress: tell, progress_interval: 0) == expected
+    assert Process.get(:asked)
   end
 end

@@ -92,51 +92,6 @@ defmodule Foundation.BEAM.Schedulers.NativeJobTest do
     assert byte_size(sorted) == byte_size(bytes)
   end
 
-  test "progress comes after every slice, in the caller, with a total that is reached" do
-    for parallel <- [false, true] do
-      me = self()
-      tell = fn figures -> send(me, {:told, self(), figures}) end
-      sort(long(), progress: tell, progress_interval: 0, parallel: parallel)
-      figures = told(me)
-      assert length(figures) > 3
-      done = Enum.map(figures, & &1.done)
-      assert done == Enum.sort(done)
-      assert Enum.all?(figures, &(is_integer(&1.total) and &1.done <= &1.total))
-      assert %{done: all, total: all} = List.last(figures)
-    end
-  end
-
-  defp told(me) do
-    receive do
-      {:told, ^me, figures} -> [figures | told(me)]
-    after
-      0 -> []
-    end
-  end
-
-  test "progress goes to a process; of a small job once" do
-    me = self()
-    sort(long(), progress: me, progress_interval: 3_600_000)
-    assert_received {:cpu_progress, ^me, %{done: all, total: all}}
-    refute_received {:cpu_progress, _, _}
-    sort([1], progress: me, progress_interval: 0)
-    assert_received {:cpu_progress, ^me, %{done: 1, total: 1}}
-    refute_received {:cpu_progress, _, _}
-  end
-
-  test "the progress function has no slot, so it may have work of its own" do
-    data = long()
-    expected = sort(data, [])
-
-    tell = fn _ ->
-      assert :sys.get_state(Slots).members == %{}
-      if Process.put(:asked, true) == nil, do: assert(sort(data, []) == expected)
-    end
-
-    assert sort(data, progress: tell, progress_interval: 0) == expected
-    assert Process.get(:asked)
-  end
-
   test "what the progress function raises ends the job; nothing is left" do
     data = long()
 

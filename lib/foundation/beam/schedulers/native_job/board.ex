@@ -11,24 +11,30 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Board do
   @doc "A part has done so many units of so many."
   @spec put(t(), non_neg_integer(), non_neg_integer(), non_neg_integer()) :: :ok
   def put(board, part, done, total) do
-    :atomics.put(board, 2 * part + 1, done)
     :atomics.put(board, 2 * part + 2, total)
+    :atomics.put(board, 2 * part + 1, done)
   end
 
-  @doc "A part is done. One that was done in a slice has told no figures: it counts as one unit."
+  @doc "A part is done. One that was done in a slice has told no figures: see `figures/1`."
   @spec done(t(), non_neg_integer()) :: :ok
   def done(board, part) do
-    total = max(:atomics.get(board, 2 * part + 2), 1)
-    put(board, part, total, total)
+    case :atomics.get(board, 2 * part + 2) do
+      0 -> :atomics.put(board, 2 * part + 1, 1)
+      total -> :atomics.put(board, 2 * part + 1, total)
+    end
   end
 
-  @doc "Of all parts together."
-  @spec figures(t()) :: {non_neg_integer(), non_neg_integer()}
+  @doc "Of all parts together. Parts are alike: one that has told nothing is taken to be like the largest."
+  @spec figures(t()) :: {non_neg_integer(), pos_integer()}
   def figures(board) do
     %{size: size} = :atomics.info(board)
+    parts = for at <- 1..size//2, do: {:atomics.get(board, at), :atomics.get(board, at + 1)}
+    largest = parts |> Enum.map(&elem(&1, 1)) |> Enum.max() |> max(1)
 
-    for at <- 1..size//2, reduce: {0, 0} do
-      {done, total} -> {done + :atomics.get(board, at), total + :atomics.get(board, at + 1)}
-    end
+    Enum.reduce(parts, {0, 0}, fn
+      {0, 0}, {done, all} -> {done, all + largest}
+      {_one, 0}, {done, all} -> {done + largest, all + largest}
+      {some, total}, {done, all} -> {done + some, all + total}
+    end)
   end
 end

@@ -63,14 +63,15 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
     end
   end
 
-  @doc "Returns when all parts are done, or earlier with what stands against it."
-  @spec await([helper()], Ends.t()) :: :ok | {:error, term()} | Ends.verdict()
-  def await(helpers, ends) do
+  @doc "Returns when all parts are done, or with what stands against it, or after so many milliseconds."
+  @spec await([helper()], Ends.t(), timeout()) ::
+          :ok | {:error, term()} | Ends.verdict() | {:left, [helper()]}
+  def await(helpers, ends, ms) do
     alias = :erlang.alias()
     Cancel.await(ends.cancel, alias)
 
     try do
-      each(helpers, alias, ends)
+      each(helpers, alias, ends, until(ms))
     after
       :erlang.unalias(alias)
       Cancel.leave(ends.cancel)
@@ -78,17 +79,27 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
     end
   end
 
-  defp each([], _alias, _ends), do: :ok
+  defp until(:infinity), do: :infinity
+  defp until(ms), do: now() + ms
 
-  defp each([{_pid, monitor} | rest], alias, ends) do
+  defp left_ms(:infinity), do: :infinity
+  defp left_ms(until), do: max(until - now(), 0)
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  defp each([], _alias, _ends, _until), do: :ok
+
+  defp each([{_pid, monitor} | rest] = helpers, alias, ends, until) do
     receive do
       {:DOWN, ^monitor, _, _, reason} ->
-        with :ok <- verdict(reason), do: each(rest, alias, ends)
+        with :ok <- verdict(reason), do: each(rest, alias, ends, until)
 
       {^alias, :cancelled} ->
         :cancelled
     after
-      Ends.left_ms(ends) -> :timeout
+      # `:infinity` is above all numbers.
+      min(Ends.left_ms(ends), left_ms(until)) ->
+        with :ok <- Ends.check(ends), do: {:left, helpers}
     end
   end
 
