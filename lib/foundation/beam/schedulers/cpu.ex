@@ -39,17 +39,8 @@ defmodule Foundation.BEAM.Schedulers.Cpu do
                 "Milliseconds between two of those, at least; the last always comes. 0 tells " <>
                   "after every chunk."
             ],
-            timeout: [
-              type: :timeout,
-              default: :infinity,
-              doc: "Milliseconds after which the work is ended."
-            ],
-            cancel: [
-              type:
-                {:custom, "a handle that Schedulers.cancel_handle/0 has made on this node",
-                 &Foundation.BEAM.Schedulers.Cancel.handle?/1},
-              doc: "A handle of `cancel_handle/0`, by which `cancel/1` ends the work."
-            ],
+            timeout: Ends.option(:timeout),
+            cancel: Ends.option(:cancel),
             max_concurrency: [
               type: {:integer, 1, 1024},
               doc: "Processes that share the chunks."

@@ -13,6 +13,25 @@ defmodule Foundation.BEAM.Schedulers.Ends do
   @typedoc "Which of them did."
   @type verdict :: :cancelled | :timeout
 
+  @doc "The option of that name, for schemas of `Foundation.Options`."
+  @spec option(:timeout | :cancel) :: keyword()
+  def option(:timeout) do
+    [
+      type: :timeout,
+      default: :infinity,
+      doc: "Milliseconds after which the work is ended."
+    ]
+  end
+
+  def option(:cancel) do
+    [
+      type:
+        {:custom, "a handle that Schedulers.cancel_handle/0 has made on this node",
+         &Cancel.handle?/1},
+      doc: "A handle of `cancel_handle/0`, by which `cancel/1` ends the work."
+    ]
+  end
+
   @doc "From now on, by the options of that name."
   @spec new(%{:timeout => timeout(), :cancel => Cancel.t() | nil, optional(atom()) => term()}) ::
           t()

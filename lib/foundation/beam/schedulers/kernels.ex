@@ -4,7 +4,7 @@ defmodule Foundation.BEAM.Schedulers.Kernels do
   # The native kernels by name, with what they take. A new one is a file in `kernels/` and a line here,
   # and the same on the native side.
 
-  alias Foundation.BEAM.Schedulers.{Cancel, Kernel}
+  alias Foundation.BEAM.Schedulers.{Ends, Kernel}
   alias Foundation.BEAM.Schedulers.Kernels.{Mean, Sum, Variance}
   alias Foundation.BEAM.Schedulers.Kernels.{Histogram, Max, Min, Quantiles, Sort, TopK}
   alias Foundation.BEAM.Schedulers.Kernels.{CompressMany, Count, Words, Xxh3128, Xxh364}
@@ -51,17 +51,8 @@ defmodule Foundation.BEAM.Schedulers.Kernels do
         "Milliseconds between two of those, at least; the last always comes. 0 tells after every " <>
           "slice."
     ],
-    timeout: [
-      type: :timeout,
-      default: :infinity,
-      doc: "Milliseconds after which the work is ended."
-    ],
-    cancel: [
-      type:
-        {:custom, "a handle that Schedulers.cancel_handle/0 has made on this node",
-         &Cancel.handle?/1},
-      doc: "A handle of `cancel_handle/0`, by which `cancel/1` ends the work."
-    ],
+    timeout: Ends.option(:timeout),
+    cancel: Ends.option(:cancel),
     priority: [
       type: {:in, [:low, :normal]},
       doc:
