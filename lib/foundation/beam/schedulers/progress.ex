@@ -39,7 +39,7 @@ defmodule Foundation.BEAM.Schedulers.Progress do
     if due?(progress, now), do: tell(progress, now), else: progress
   end
 
-  @doc "Whether telling the next figures may take a while: a function, or a node that is slow to take them."
+  @doc "Whether telling the next figures may take a while: a function does, and another node may."
   @spec waits?(t()) :: boolean()
   def waits?(%__MODULE__{to: to} = progress)
       when is_function(to) or (is_pid(to) and node(to) != node()),

@@ -54,6 +54,12 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
     end
   end
 
+  # For its helpers.
+  defp waits?(pid) do
+    match?({_, {Helpers, _, _}}, Process.info(pid, :current_function)) and
+      Process.info(pid, :status) == {:status, :waiting}
+  end
+
   # Without a second scheduler nobody helps.
   @tag skip: :erlang.system_info(:dirty_cpu_schedulers_online) == 1
   test "the work of others is told while the caller waits for them" do
@@ -75,8 +81,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
     for helper <- helpers, do: :erlang.suspend_process(helper)
     for {:ok, turn} <- taken, do: Turn.give_back(turn)
     send(pid, :go)
-    waits? = &match?({_, {Helpers, _, _}}, Process.info(&1, :current_function))
-    assert Eventually.eventually?(fn -> waits?.(pid) end)
+    assert Eventually.eventually?(fn -> waits?(pid) end)
     %{done: before, total: total} = List.last(told(pid))
     monitor = Process.monitor(pid)
     for helper <- helpers, do: :erlang.resume_process(helper)
@@ -118,6 +123,15 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
     after
       0 -> 0
     end
+  end
+
+  test "an interval may be longer than the VM waits at once" do
+    test = self()
+
+    # It goes on once it is waited for.
+    helper = spawn_monitor(fn -> assert Eventually.eventually?(fn -> waits?(test) end) end)
+
+    assert Helpers.await([helper], Ends.never(), 2 ** 70) == :ok
   end
 
   test "progress goes to a process; of a small job once" do

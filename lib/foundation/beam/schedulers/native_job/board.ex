@@ -24,7 +24,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Board do
     end
   end
 
-  @doc "Of all parts together. Parts are alike: one that has told nothing is taken to be like the largest."
+  @doc "Of all parts together. One that has told nothing is taken to be as large as the largest."
   @spec figures(t()) :: {non_neg_integer(), pos_integer()}
   def figures(board) do
     %{size: size} = :atomics.info(board)

@@ -14,6 +14,9 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
   # As an atom: this module depends on nothing above it.
   @public :"Elixir.Foundation.BEAM.Schedulers"
 
+  # The longest that the VM waits at once.
+  @longest_ms 0xFFFFFFFF
+
   @type helper :: {pid(), reference()}
 
   @doc "One for each part but the first. Slots are asked for in the name of the same job."
@@ -80,7 +83,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
   end
 
   defp until(:infinity), do: :infinity
-  defp until(ms), do: now() + ms
+  defp until(ms), do: now() + min(ms, @longest_ms)
 
   defp left_ms(:infinity), do: :infinity
   defp left_ms(until), do: max(until - now(), 0)
