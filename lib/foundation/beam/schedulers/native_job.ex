@@ -154,7 +154,8 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
 
       {{given, _part} = answer, state} when given != :error ->
         Board.done(state.board, 0)
-        take(answer, kernel, [], tell(state))
+        # With the result the end is told, and nothing before it.
+        take(answer, kernel, [], if(given == :ok, do: note(state), else: tell(state)))
 
       other ->
         other
@@ -212,6 +213,14 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
     state = if waits?, do: %{state | turn: Turn.give_back(state.turn)}, else: state
     {done, total} = figures(progress, state.board)
     %{state | progress: Progress.at(progress, done, total)}
+  end
+
+  # As if it were told.
+  defp note(%{progress: nil} = state), do: state
+
+  defp note(%{progress: progress} = state) do
+    {done, total} = figures(progress, state.board)
+    %{state | progress: %{progress | done: done, total: total}}
   end
 
   # Never fewer than before; and what is left in any case is the result.
