@@ -91,7 +91,7 @@ defmodule Foundation.BEAM.Schedulers do
 
   A chunk of `:auto` costs about `:reduction_limit` reductions, as far as that is known from the
   chunk before: chunks begin with one item and double. Work that reductions do not count, as of
-  native functions, is counted by its time, 250 ns a reduction. Where calling the function costs more
+  native functions, is counted by its time, 125 ns a reduction. Where calling the function costs more
   than that by itself, chunks grow until about half of what is done is work on items.
 
   The VM interrupts a process after 4,000 reductions anyhow. What chunks add: native work, which it

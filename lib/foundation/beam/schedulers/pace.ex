@@ -13,7 +13,7 @@ defmodule Foundation.BEAM.Schedulers.Pace do
 
   # A time slice of the VM is 4,000 reductions and should last about a millisecond. What takes longer
   # for its reductions (a NIF, a regular expression) is counted by its time.
-  @ns_per_reduction 250
+  @ns_per_reduction 125
 
   # What a worker takes at once: some tenths of a millisecond, next to which the two messages of
   # asking for more (a few microseconds) do not show.

@@ -68,7 +68,8 @@ defmodule Foundation.BEAM.Schedulers.PaceTest do
 
   test "measure/2 counts the reductions of the call" do
     count = fn n -> Enum.reduce(1..n, 0, &(&1 + &2)) end
-    {5050, few} = Pace.measure(count, 100)
+    # The least of some: where the machine does other work meanwhile, that time counts.
+    few = Enum.min(for _ <- 1..10, {5050, cost} = Pace.measure(count, 100), do: cost)
     {_sum, many} = Pace.measure(count, 1_000_000)
     assert many > 100 * few
   end
@@ -76,6 +77,6 @@ defmodule Foundation.BEAM.Schedulers.PaceTest do
   test "measure/2 counts what takes its time without reductions" do
     # Sleeping costs a few reductions, as a native function may.
     {:ok, cost} = Pace.measure(fn _ -> Process.sleep(5) end, nil)
-    assert cost >= 20_000
+    assert cost >= 40_000
   end
 end
