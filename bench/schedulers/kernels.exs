@@ -270,12 +270,14 @@ defmodule Bench.Schedulers.Kernels do
     many = {:f64, :binary.copy(floats, 16)}
     two("sum", "sum of 128 MB of floats", many, :sum)
     two("variance", "variance of them", many, :variance)
+    two("histogram", "histogram of them", many, :histogram, bins: 100, min: 0, max: 1_000_000)
+    two("top_k", "the 100 largest of them", many, :top_k, k: 100)
     two("sort", "sort 4,000,000 integers", {:i64, :rand.bytes(32_000_000)}, :sort)
     two("words", "words of a text of 10 MB", Text.make(10_000_000), :words)
   end
 
-  defp two(name, title, data, kernel) do
-    run = &Schedulers.cpu_intensive(data, {:native, kernel}, &1)
+  defp two(name, title, data, kernel, opts \\ []) do
+    run = &Schedulers.cpu_intensive(data, {:native, kernel}, opts ++ &1)
     same!(title, near(run.([])), near(run.(parallel: true)))
 
     times =
