@@ -19,6 +19,9 @@ defmodule Foundation.BEAM.Schedulers.Cancel do
   @spec new() :: t()
   def new, do: %__MODULE__{flag: :atomics.new(1, signed: false)}
 
+  # That a reference is one of atomics is what Dialyzer is not to know.
+  @dialyzer {:nowarn_function, handle?: 1, flag?: 1}
+
   @doc "Whether the term is a handle that can be used here."
   @spec handle?(term()) :: boolean()
   def handle?(%__MODULE__{flag: flag}) when is_reference(flag), do: flag?(flag)

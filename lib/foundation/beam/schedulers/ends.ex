@@ -56,7 +56,9 @@ defmodule Foundation.BEAM.Schedulers.Ends do
   @doc "Milliseconds until the time is over, as `receive` takes them."
   @spec left_ms(t()) :: timeout()
   def left_ms(%__MODULE__{deadline: nil}), do: :infinity
-  def left_ms(%__MODULE__{deadline: deadline}), do: max(deadline - now(), 0)
+
+  def left_ms(%__MODULE__{deadline: deadline}) when is_integer(deadline),
+    do: max(deadline - now(), 0)
 
   @doc "What the user gets."
   @spec error(verdict(), timeout()) :: {:error, Error.t()}

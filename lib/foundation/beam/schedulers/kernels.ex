@@ -159,6 +159,7 @@ defmodule Foundation.BEAM.Schedulers.Kernels do
   @spec improper!(map(), term()) :: no_return()
   def improper!(kernel, data), do: invalid!(kernel, "a proper list", data)
 
+  @spec invalid!(map(), String.t(), term()) :: no_return()
   defp invalid!(%{name: name}, expected, data),
     do: Options.refuse!("#{expected} for the kernel #{inspect(name)}", @where, data)
 

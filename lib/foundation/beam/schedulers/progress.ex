@@ -51,8 +51,8 @@ defmodule Foundation.BEAM.Schedulers.Progress do
   @spec due_ms(t()) :: timeout()
   def due_ms(nil), do: :infinity
 
-  def due_ms(progress),
-    do: max(progress.told_at + progress.every - System.monotonic_time(:millisecond), 0)
+  def due_ms(%{told_at: told_at, every: every}) when is_integer(told_at) and is_integer(every),
+    do: max(told_at + every - System.monotonic_time(:millisecond), 0)
 
   @doc "Tells the end, unless that was told already."
   @spec finish(t()) :: t()

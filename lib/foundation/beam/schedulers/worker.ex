@@ -22,7 +22,7 @@ defmodule Foundation.BEAM.Schedulers.Worker do
   @doc "How many processes that makes."
   @spec processes(Chunks.plan(), pos_integer()) :: pos_integer()
   def processes({:whole, _data}, 1), do: 1
-  def processes({:chunks, _source, _total}, workers), do: workers + 1
+  def processes({:chunks, _source, _total}, workers) when is_integer(workers), do: workers + 1
 
   @doc "Starts them."
   @spec start(Chunks.plan(), job()) :: [pid(), ...]

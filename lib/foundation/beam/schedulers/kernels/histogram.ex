@@ -80,6 +80,7 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Histogram do
 
   defp rising?([], _before), do: true
 
+  @spec invalid!(String.t(), term()) :: no_return()
   defp invalid!(text, value), do: invalid!("#{text}, got: #{Options.given(value)}")
 
   @spec invalid!(String.t()) :: no_return()

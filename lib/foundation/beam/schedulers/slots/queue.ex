@@ -35,7 +35,7 @@ defmodule Foundation.BEAM.Schedulers.Slots.Queue do
 
   @doc "How many jobs wait for a slot that others have: while it is 0, everybody may keep theirs."
   @spec pressure(t()) :: non_neg_integer()
-  def pressure(%__MODULE__{jobs: jobs, ready: ready, held: held}) do
+  def pressure(%__MODULE__{jobs: jobs, ready: ready, held: held}) when is_integer(held) do
     waiting = :gb_sets.size(ready)
 
     # A job has a slot or is ready. A job that has had all slots has to give back those beyond one.

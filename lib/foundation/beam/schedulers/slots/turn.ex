@@ -64,15 +64,16 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   defp arbiter(_ends, 0), do: exit({:noproc, {@public, :cpu_intensive, 3}})
 
   defp arbiter(ends, looks) do
-    with nil <- Process.whereis(Slots),
-         :ok <- Ends.check(ends) do
-      receive do
-      after
-        @look_ms -> arbiter(ends, looks - 1)
-      end
-    else
+    case Process.whereis(Slots) do
       arbiter when is_pid(arbiter) -> {:ok, arbiter}
-      verdict -> verdict
+      nil -> with :ok <- Ends.check(ends), do: look_again(ends, looks)
+    end
+  end
+
+  defp look_again(ends, looks) do
+    receive do
+    after
+      @look_ms -> arbiter(ends, looks - 1)
     end
   end
 
