@@ -13,13 +13,12 @@ defmodule Foundation.Ticker do
     owner = self()
     # Not in the ticker, which may begin late.
     due = System.monotonic_time(:millisecond) + 1
-    ticker = spawn_link(fn -> tick(owner, due, []) end)
+    {ticker, monitor} = :erlang.spawn_opt(fn -> tick(owner, due, []) end, [:link, :monitor])
     result = fun.()
     send(ticker, :stop)
-
-    receive do
-      {^ticker, late} -> {result, Enum.sort(late)}
-    end
+    late = receive do: ({^ticker, late} -> late)
+    # Nothing of it is left: neither a process nor a link.
+    receive do: ({:DOWN, ^monitor, _, _, _} -> {result, Enum.sort(late)})
   end
 
   @doc "The value that the share (0.0 to 1.0) of the sorted values is not above."
