@@ -114,7 +114,7 @@ defmodule Foundation.Native.KernelsNowTest do
     do: for(_ <- 1..count, into: <<>>, do: packed(kind, :rand.uniform(1_000)))
 
   defp numbers(kind, count, :rising), do: for(n <- 1..count, into: <<>>, do: packed(kind, n))
-  defp numbers(kind, count, :falling), do: for(n <- count..1, into: <<>>, do: packed(kind, n))
+  defp numbers(kind, count, :falling), do: for(n <- count..1//-1, into: <<>>, do: packed(kind, n))
 
   defp packed(:f32, n), do: <<n::float-32-native>>
   defp packed(:f64, n), do: <<n::float-native>>
