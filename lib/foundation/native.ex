@@ -65,7 +65,6 @@ defmodule Foundation.Native do
   def kernels_step(_job, _part), do: :erlang.nif_error(:nif_not_loaded)
   def kernels_run(_job), do: :erlang.nif_error(:nif_not_loaded)
   def kernels_join(_job), do: :erlang.nif_error(:nif_not_loaded)
-  def kernels_finish(_job), do: :erlang.nif_error(:nif_not_loaded)
   def kernels_take(_job, _acc), do: :erlang.nif_error(:nif_not_loaded)
   def kernels_close(_job), do: :erlang.nif_error(:nif_not_loaded)
 

@@ -10,22 +10,21 @@ defmodule Foundation.KernelJobs do
     with {:ok, job} <- new(name, kind, data, args),
          {:ok, made} <- Native.kernels_split(job, parts),
          :ok <- step_all(job, made),
-         :ok <- Native.kernels_join(job),
-         :ok <- step(job, 0),
-         :ok <- Native.kernels_finish(job) do
+         :ok <- Native.kernels_join(job) do
       # Of no pairs nobody can tell that they are some.
-      with {:ok, []} when name == :words <- take(job), do: {:ok, %{}}
+      with {:ok, []} when name == :words <- finish(job), do: {:ok, %{}}
     end
   end
 
   @doc "The same in as few calls as there can be."
   def run_whole(name, kind, data, args \\ []) do
-    with {:ok, job} <- new(name, kind, data, args), do: go(job)
+    with {:ok, job} <- new(name, kind, data, args), do: finish(job)
   end
 
-  defp go(job) do
+  @doc "What is left to do of a job whose parts are joined, and its result."
+  def finish(job) do
     case Native.kernels_run(job) do
-      {:more, _done, _all} -> go(job)
+      {:more, _done, _all} -> finish(job)
       {:more, acc} -> take(job, acc)
       {:pairs, pairs} -> take(job, [], pairs)
       {:ok, [{word, _} | _] = pairs} when is_binary(word) -> {:ok, Map.new(pairs)}

@@ -224,12 +224,6 @@ fn join<'a>(env: Env<'a>, job: &Job) -> NifResult<Term<'a>> {
     answer(env, job.job.join(), |()| atoms::ok().encode(env))
 }
 
-/// Makes the result.
-#[rustler::nif(name = "kernels_finish", schedule = "DirtyCpu")]
-fn finish<'a>(env: Env<'a>, job: &Job) -> NifResult<Term<'a>> {
-    answer(env, job.job.finish(), |()| atoms::ok().encode(env))
-}
-
 /// Takes of the result: `{:ok, value}`, or `{:more, acc}` or `{:pairs, pairs}` where it goes on.
 #[rustler::nif(name = "kernels_take", schedule = "DirtyCpu")]
 fn take<'a>(env: Env<'a>, job: &Job, acc: Term<'a>) -> NifResult<Term<'a>> {

@@ -169,8 +169,7 @@ defmodule Foundation.Native.KernelInputsTest do
       longer = text <> String.duplicate("more ", 10_000)
       {:ok, 1} = Native.kernels_split(job, 1)
       :ok = step(job, 0)
-      :ok = Native.kernels_finish(job)
-      assert {:ok, words} = take(job)
+      assert {:ok, words} = finish(job)
       assert words == Map.new(1..2_000, &{"word#{&1}", 1})
       assert longer =~ "more"
     end
@@ -180,8 +179,7 @@ defmodule Foundation.Native.KernelInputsTest do
       :erlang.garbage_collect()
       {:ok, 1} = Native.kernels_split(job, 1)
       :ok = step(job, 0)
-      :ok = Native.kernels_finish(job)
-      {:ok, hashes} = take(job)
+      {:ok, hashes} = finish(job)
       last = run(:xxh3_64, :bytes, String.duplicate("10000 ", 50))
       assert {:ok, List.last(hashes)} == last
     end

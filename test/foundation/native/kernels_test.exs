@@ -184,22 +184,19 @@ defmodule Foundation.Native.KernelsTest do
 
     test "of the order of calls is refused, and the job goes on" do
       {:ok, job} = new(:sort, :list, [2, 1])
-      refused(job, ~w(step join finish take)a)
+      refused(job, ~w(step join take)a)
       {:ok, 2} = Native.kernels_split(job, 2)
-      refused(job, ~w(feed split join finish take)a)
+      refused(job, ~w(feed split run join take)a)
       assert_raise ArgumentError, fn -> Native.kernels_step(job, 2) end
       assert_raise ArgumentError, fn -> Native.kernels_step(job, -1) end
       :done = Native.kernels_step(job, 0)
       :done = Native.kernels_step(job, 1)
-      refused(job, ~w(finish)a)
+      refused(job, ~w(run take)a)
       :ok = Native.kernels_join(job)
-      refused(job, ~w(finish)a)
-      :done = Native.kernels_step(job, 0)
-      :ok = Native.kernels_finish(job)
-      refused(job, ~w(feed split step run join finish)a)
+      refused(job, ~w(take)a)
       assert_raise ArgumentError, fn -> Native.kernels_take(job, :acc) end
-      assert Native.kernels_take(job, []) == {:ok, [1, 2]}
-      refused(job, ~w(feed split step run join finish take)a)
+      assert Native.kernels_run(job) == {:ok, [1, 2]}
+      refused(job, ~w(feed split step run join take)a)
     end
 
     test "of what is no job is refused" do
@@ -222,7 +219,6 @@ defmodule Foundation.Native.KernelsTest do
             :step -> Native.kernels_step(job, 0)
             :run -> Native.kernels_run(job)
             :join -> Native.kernels_join(job)
-            :finish -> Native.kernels_finish(job)
             :take -> Native.kernels_take(job, [])
           end
         end
@@ -249,9 +245,8 @@ defmodule Foundation.Native.KernelsTest do
       {:ok, job} = new(:top_k, :list, random(50_000), k: 10)
       {:ok, 1} = Native.kernels_split(job, 1)
       :ok = step(job, 0)
-      :ok = Native.kernels_finish(job)
       assert held() - before >= 400_000
-      assert {:ok, [_ | _]} = take(job)
+      assert {:ok, [_ | _]} = finish(job)
       assert freed() == before
       assert_raise ArgumentError, fn -> Native.kernels_take(job, []) end
     end
@@ -306,9 +301,8 @@ defmodule Foundation.Native.KernelsTest do
       {:ok, job} = new(:histogram, :i64, <<>>, bins: 60_000, min: 0, max: 1)
       {:ok, 1} = Native.kernels_split(job, 1)
       :ok = step(job, 0)
-      :ok = Native.kernels_finish(job)
       assert held() - before >= 480_000
-      assert {:ok, %{counts: [0 | _]}} = take(job)
+      assert {:ok, %{counts: [0 | _]}} = finish(job)
       assert freed() == before
     end
   end
