@@ -231,7 +231,8 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
 
     # Before OTP 27 the list lacks it once a collection has put it among those that can grow.
     :erlang.garbage_collect(pid)
-    result = search(pid)
+    # A busy machine may keep it from giving its list in time.
+    result = 1..5 |> Stream.map(fn _ -> search(pid) end) |> Enum.find(&(&1.skipped == 0))
     assert result.held_bytes + result.hidden_bytes >= 3_200_000
     assert result.complete? == result.hidden_bytes < @mb
     if System.otp_release() < "27", do: refute(result.complete?)
