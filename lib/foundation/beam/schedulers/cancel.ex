@@ -65,9 +65,4 @@ defmodule Foundation.BEAM.Schedulers.Cancel do
     if cancelled?(handle), do: send(alias, {alias, :cancelled})
     :ok
   end
-
-  @doc "The end of `await/2`. What has come before is left to whoever has the alias."
-  @spec leave(t() | nil) :: :ok
-  def leave(nil), do: :ok
-  def leave(%__MODULE__{flag: flag}), do: Registry.unregister(__MODULE__, flag)
 end

@@ -60,6 +60,15 @@ defmodule Foundation.BEAM.Schedulers.Ends do
   def left_ms(%__MODULE__{deadline: deadline}) when is_integer(deadline),
     do: max(deadline - now(), 0)
 
+  # Who waits is no process of ours, and so cannot be told of a cancellation without a link or a message
+  # that may stay. It looks: so often that work which waits ends as soon as work which runs.
+  @look_ms 3
+
+  @doc "How long to wait before `check/1` has to be asked again."
+  @spec look_ms(t()) :: timeout()
+  def look_ms(%__MODULE__{cancel: nil} = ends), do: left_ms(ends)
+  def look_ms(ends), do: min(left_ms(ends), @look_ms)
+
   @doc "What the user gets."
   @spec error(verdict(), timeout()) :: {:error, Error.t()}
   def error(:cancelled, _timeout), do: {:error, Error.new(:cancelled, "the work was cancelled")}

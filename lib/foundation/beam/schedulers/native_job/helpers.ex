@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
   # their part did.
 
   alias Foundation.BEAM.Memory.Tether
-  alias Foundation.BEAM.Schedulers.{Cancel, Ends}
+  alias Foundation.BEAM.Schedulers.Ends
   alias Foundation.BEAM.Schedulers.NativeJob.Board
   alias Foundation.BEAM.Schedulers.Slots.Turn
   alias Foundation.Native
@@ -69,18 +69,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
   @doc "Returns when all parts are done, or with what stands against it, or after so many milliseconds."
   @spec await([helper()], Ends.t(), timeout()) ::
           :ok | {:error, term()} | Ends.verdict() | {:left, [helper()]}
-  def await(helpers, ends, ms) do
-    alias = :erlang.alias()
-    Cancel.await(ends.cancel, alias)
-
-    try do
-      each(helpers, alias, ends, until(ms))
-    after
-      :erlang.unalias(alias)
-      Cancel.leave(ends.cancel)
-      flush(alias)
-    end
-  end
+  def await(helpers, ends, ms), do: each(helpers, ends, until(ms))
 
   defp until(:infinity), do: :infinity
   defp until(ms), do: now() + min(ms, @longest_ms)
@@ -90,28 +79,21 @@ defmodule Foundation.BEAM.Schedulers.NativeJob.Helpers do
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  defp each([], _alias, _ends, _until), do: :ok
+  defp each([], _ends, _until), do: :ok
 
-  defp each([{_pid, monitor} | rest] = helpers, alias, ends, until) do
+  defp each([{_pid, monitor} | rest] = helpers, ends, until) do
     receive do
       {:DOWN, ^monitor, _, _, reason} ->
-        with :ok <- verdict(reason), do: each(rest, alias, ends, until)
-
-      {^alias, :cancelled} ->
-        :cancelled
+        with :ok <- verdict(reason), do: each(rest, ends, until)
     after
       # `:infinity` is above all numbers.
-      min(Ends.left_ms(ends), left_ms(until)) ->
-        with :ok <- Ends.check(ends), do: {:left, helpers}
+      min(Ends.look_ms(ends), left_ms(until)) ->
+        with :ok <- Ends.check(ends), do: look_again(helpers, ends, until)
     end
   end
 
-  defp flush(alias) do
-    receive do
-      {^alias, _cancelled} -> flush(alias)
-    after
-      0 -> :ok
-    end
+  defp look_again(helpers, ends, until) do
+    if left_ms(until) == 0, do: {:left, helpers}, else: each(helpers, ends, until)
   end
 
   defp verdict(:normal), do: :ok

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   # the arbiter and an alias at once: with the answer both end, so that nothing comes later. It is
   # made where the waiting begins, so that the VM looks at no message that is older.
 
-  alias Foundation.BEAM.Schedulers.{Cancel, Ends, Slots}
+  alias Foundation.BEAM.Schedulers.{Ends, Slots}
 
   # As an atom: this module depends on nothing above it.
   @public :"Elixir.Foundation.BEAM.Schedulers"
@@ -80,33 +80,27 @@ defmodule Foundation.BEAM.Schedulers.Slots.Turn do
   defp wait(turn, arbiter, ends) do
     ref = :erlang.monitor(:process, arbiter, alias: :reply_demonitor)
     Slots.want(arbiter, turn.job, turn.id, ref)
-    Cancel.await(ends.cancel, ref)
-
-    answer =
-      receive do
-        {^ref, :granted, {pressure, revoked}} ->
-          turn = %{turn | arbiter: arbiter, pressure: pressure, revoked: revoked}
-          {:ok, %{turn | since: now()}}
-
-        {^ref, :cancelled} ->
-          :cancelled
-
-        {:DOWN, ^ref, _, _, _reason} ->
-          :down
-      after
-        Ends.left_ms(ends) -> :timeout
-      end
-
-    Cancel.leave(ends.cancel)
+    answer = await(ref, %{turn | arbiter: arbiter}, ends)
     Process.demonitor(ref, [:flush])
     flush(ref)
     answer
   end
 
+  defp await(ref, turn, ends) do
+    receive do
+      {^ref, :granted, {pressure, revoked}} ->
+        {:ok, %{turn | pressure: pressure, revoked: revoked, since: now()}}
+
+      {:DOWN, ^ref, _, _, _reason} ->
+        :down
+    after
+      Ends.look_ms(ends) -> with :ok <- Ends.check(ends), do: await(ref, turn, ends)
+    end
+  end
+
   # What was on its way when the waiting ended in another way.
   defp flush(ref) do
     receive do
-      {^ref, _cancelled} -> flush(ref)
       {^ref, :granted, _slot} -> flush(ref)
     after
       0 -> :ok
