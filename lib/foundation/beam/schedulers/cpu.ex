@@ -57,7 +57,7 @@ defmodule Foundation.BEAM.Schedulers.Cpu do
   @spec docs() :: String.t()
   def docs, do: Options.docs(@schema)
 
-  @doc "What `cpu_intensive/3` does. Other kinds of work are further clauses here."
+  @doc "What `cpu_intensive/3` does: for a function, or for a kernel by its name."
   @spec run(term(), (term() -> term()) | {:native | :auto, atom()}, keyword()) :: term()
   def run(data, fun, opts) when is_function(fun, 1) do
     options = Options.validate!(opts, @schema, @where)

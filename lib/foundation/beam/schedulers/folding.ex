@@ -33,15 +33,7 @@ defmodule Foundation.BEAM.Schedulers.Folding do
       case module.fold(list, acc, @stretch) do
         {:cont, rest, acc} ->
           done = done + @stretch
-
-          fold(
-            module,
-            rest,
-            acc,
-            ends,
-            Progress.at(progress, done, total(progress, rest, done)),
-            done
-          )
+          fold(module, rest, acc, ends, tell(progress, rest, done), done)
 
         {:done, result} ->
           {:done, result, Progress.at(progress, done + length(list), done + length(list))}
@@ -51,6 +43,10 @@ defmodule Foundation.BEAM.Schedulers.Folding do
       end
     end
   end
+
+  # The end is told with the result, and once.
+  defp tell(progress, [], _done), do: progress
+  defp tell(progress, rest, done), do: Progress.at(progress, done, total(progress, rest, done))
 
   # Counted once, for whoever wants to know; a list that is none ends elsewhere.
   defp total(nil, _rest, _done), do: :unknown

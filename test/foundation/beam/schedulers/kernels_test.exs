@@ -213,9 +213,15 @@ defmodule Foundation.BEAM.Schedulers.KernelsTest do
     assert {:error, %Error{error_type: :cancelled}} = auto(list, :sum, cancel: handle)
     assert {:error, %Error{error_type: :timeout}} = auto(list, :sum, timeout: 0)
     me = self()
-    auto(list, :sum, progress: me, progress_interval: 0)
-    assert_received {:cpu_progress, ^me, %{done: 10_000, total: 100_000}}
-    assert_received {:cpu_progress, ^me, %{done: 100_000, total: 100_000}}
+
+    for {count, told} <- [{20_000, [10_000, 20_000]}, {20_001, [10_000, 20_000, 20_001]}] do
+      auto(Enum.to_list(1..count), :sum, progress: me, progress_interval: 0)
+
+      for done <- told,
+          do: assert_received({:cpu_progress, ^me, %{done: ^done, total: ^count}})
+
+      refute_received {:cpu_progress, _, _}
+    end
 
     handle = Schedulers.cancel_handle()
     stop = fn _ -> Schedulers.cancel(handle) end
