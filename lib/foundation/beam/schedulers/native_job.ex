@@ -34,8 +34,18 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
         large(state, kernel, {kind, data}, options)
       end
 
-    finish(outcome, kernel, data, progress, options)
+    outcome |> entire(kernel, ends) |> finish(kernel, data, progress, options)
   end
+
+  # Here, where the slot is given back and the job closed. Nothing ends it half made.
+  defp entire({:ok, slices, progress}, %{about: %{pairs?: true}}, ends) do
+    with :ok <- Ends.check(ends),
+         map = slices |> :lists.append() |> Map.new(),
+         :ok <- Ends.check(ends),
+         do: {:ok, map, progress}
+  end
+
+  defp entire(outcome, _kernel, _ends), do: outcome
 
   defp turn, do: Turn.new(make_ref())
 
@@ -48,9 +58,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJob do
     value
   end
 
-  defp finish({:ok, value, progress}, kernel, _data, _progress, _options) do
-    # Here, where the slot is given back and the job closed.
-    value = if kernel.about[:pairs?], do: value |> :lists.append() |> Map.new(), else: value
+  defp finish({:ok, value, progress}, _kernel, _data, _progress, _options) do
     progress |> end_of() |> Progress.finish()
     value
   end

@@ -65,7 +65,8 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Docs do
     If the caller dies, its slice ends when it looks next whether the caller lives, which it does about
     every half a millisecond; the processes that help it with `parallel: true` end then, too. `:cancel`
     and `:timeout` are looked at between slices and while the job waits for its turn; they do not
-    interrupt what is done at once, nor the making of the map of `:words`, after all slices. Nothing
+    interrupt what is done at once, nor the making of the map of `:words`, after all slices (they are
+    looked at once more when it is made). Nothing
     is left of a job when the call returns: no process and no message. What it held natively is freed
     soon after, in short steps; `Foundation.BEAM.Memory.native_memory/0` counts it until then.
 
