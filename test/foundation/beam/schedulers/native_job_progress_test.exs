@@ -63,7 +63,11 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
   # Without a second scheduler nobody helps.
   @tag skip: :erlang.system_info(:dirty_cpu_schedulers_online) == 1
   test "the work of others is told while the caller waits for them" do
-    data = long()
+    # Once in three: a busy machine may not let the caller see them at work.
+    assert Enum.any?(1..3, fn _ -> told_while_waiting?(long()) end)
+  end
+
+  defp told_while_waiting?(data) do
     test = self()
 
     tell = fn figures ->
@@ -87,7 +91,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
     for helper <- helpers, do: :erlang.resume_process(helper)
     assert_receive {:DOWN, ^monitor, _, _, :normal}, 5_000
     # What comes later is told with the units of the merge.
-    assert Enum.any?(told(pid), &(&1.total == total and &1.done in (before + 1)..(total - 2)))
+    Enum.any?(told(pid), &(&1.total == total and &1.done in (before + 1)..(total - 2)))
   end
 
   test "whoever may take a while to be told has that while the job has no slot" do
