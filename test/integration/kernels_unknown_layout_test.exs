@@ -4,19 +4,7 @@ defmodule Foundation.KernelsUnknownLayoutTest do
   @moduletag :integration
 
   # A VM that the trial at load does not recognise: lists are read by the interface alone.
-  setup do
-    paths = Enum.flat_map(:code.get_path(), &[~c"-pa", &1])
-
-    {:ok, peer, _node} =
-      :peer.start_link(%{
-        connection: :standard_io,
-        env: [{~c"FOUNDATION_NIF_LAYOUT", ~c"unknown"}],
-        args: paths
-      })
-
-    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:foundation])
-    %{peer: peer}
-  end
+  setup do: Foundation.UnknownLayout.start()
 
   test "kernels find there what they find here", %{peer: peer} do
     plain = String.duplicate("inside ", 1000)

@@ -5,18 +5,9 @@ defmodule Foundation.LeaksUnknownLayoutTest do
 
   # Where terms do not lie as the trial at load expects, nobody is looked into: lists are read by the
   # interface, what they prove counts, and a collection is measured.
-  test "a VM that is not recognised is searched without looking into processes" do
-    paths = Enum.flat_map(:code.get_path(), &[~c"-pa", &1])
+  setup do: Foundation.UnknownLayout.start()
 
-    {:ok, peer, _node} =
-      :peer.start_link(%{
-        connection: :standard_io,
-        env: [{~c"FOUNDATION_NIF_LAYOUT", ~c"unknown"}],
-        args: paths
-      })
-
-    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:foundation])
-
+  test "a VM that is not recognised is searched without looking into processes", %{peer: peer} do
     text = """
     alias Foundation.BEAM.Memory
     alias Foundation.Keeper
