@@ -10,7 +10,7 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   # no item waits for another one that is slow.
 
   alias Foundation.BEAM.Schedulers.Balance.{Guard, Reading, Worker}
-  alias Foundation.BEAM.Schedulers.{Ends, Items}
+  alias Foundation.BEAM.Schedulers.{Claim, Ends, Items}
   alias Foundation.Options
 
   @where "Schedulers.balance_work_across_schedulers/3"
@@ -142,8 +142,8 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   defp hand(pid, %{left: left} = state) do
     size = left |> div(state.parts) |> max(1) |> min(@largest_batch)
     {batch, items} = Enum.split(state.items, size)
-    claim = :atomics.new(1, [])
-    send(pid, {state.ref, :run, claim, size, batch})
+    claim = Claim.new(size)
+    send(pid, {state.ref, :run, claim, batch})
     out = Map.put(state.out, pid, {state.at, size, batch, claim})
     %{state | items: items, left: left - size, at: state.at + size, out: out}
   end
@@ -159,15 +159,14 @@ defmodule Foundation.BEAM.Schedulers.Balance do
   defp unbegun(out) do
     for {pid, {_at, size, _batch, claim}} <- out,
         size > 1,
-        count = size - :atomics.get(claim, 1),
+        count = Claim.left(claim),
         count > 0,
         do: {count, pid}
   end
 
   defp take_back(state, pid) do
     %{^pid => {at, size, batch, claim}} = state.out
-    # From here on the worker finds every item begun.
-    begun = claim |> :atomics.exchange(1, size) |> min(size)
+    begun = Claim.take_back(claim)
     out = %{state.out | pid => {at, begun, [], claim}}
     %{state | out: out, at: at + begun, left: size - begun, items: Enum.drop(batch, begun)}
   end

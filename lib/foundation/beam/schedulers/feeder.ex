@@ -11,7 +11,7 @@ defmodule Foundation.BEAM.Schedulers.Feeder do
   # A list comes from the caller in pieces, and a piece stays outside of the heap until it is wanted:
   # neither copying it nor collecting garbage is one long step of the VM.
 
-  alias Foundation.BEAM.Schedulers.Chunks
+  alias Foundation.BEAM.Schedulers.{Chunks, Claim}
 
   @enforce_keys [:ref, :keeper, :source, :coming, :unit, :workers, :asking]
   defstruct [
@@ -110,8 +110,8 @@ defmodule Foundation.BEAM.Schedulers.Feeder do
   end
 
   defp give(state, pid, batch, count) do
-    claim = :atomics.new(1, [])
-    send(pid, {self(), state.at, batch, {claim, count}})
+    claim = Claim.new(count)
+    send(pid, {self(), state.at, batch, claim})
     out = Map.put(state.out, pid, {state.at, batch, count, claim})
     %{state | out: out, at: state.at + count, handed: state.handed + 1}
   end
@@ -130,7 +130,7 @@ defmodule Foundation.BEAM.Schedulers.Feeder do
     open =
       for {pid, {_at, _batch, count, claim}} <- state.out,
           count > state.unit,
-          unbegun = count - :atomics.get(claim, 1),
+          unbegun = Claim.left(claim),
           unbegun > 0,
           do: {unbegun, pid}
 
@@ -142,8 +142,7 @@ defmodule Foundation.BEAM.Schedulers.Feeder do
 
   defp take_back_from(pid, state) do
     %{^pid => {at, batch, count, claim}} = state.out
-    # From here on the worker finds every item begun.
-    begun = claim |> :atomics.exchange(1, count) |> min(count)
+    begun = Claim.take_back(claim)
     state = %{state | out: Map.delete(state.out, pid)}
     # It may have begun the last items meanwhile: then another batch has some.
     if begun == count,

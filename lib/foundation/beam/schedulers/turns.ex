@@ -3,15 +3,10 @@ defmodule Foundation.BEAM.Schedulers.Turns do
 
   # The loop over chunks, in the caller and in every worker: call, measure, let others run.
 
-  alias Foundation.BEAM.Schedulers.{Chunks, Pace, Progress}
-
-  @typedoc """
-  Counts the items that are begun, of so many. Past the end, what was left has been taken back.
-  """
-  @type claim :: {:atomics.atomics_ref(), pos_integer()}
+  alias Foundation.BEAM.Schedulers.{Chunks, Claim, Pace, Progress}
 
   @doc "All chunks in turn, in this process, as far as they can be claimed; their results as one list."
-  @spec each(Chunks.source(), (list() -> term()), Pace.t(), Progress.t(), claim() | nil) ::
+  @spec each(Chunks.source(), (list() -> term()), Pace.t(), Progress.t(), Claim.t() | nil) ::
           {list(), Pace.t(), Progress.t()}
   def each(source, fun, pace, progress, claim \\ nil),
     do: each(source, {fun, claim}, pace, progress, [], 0)
@@ -29,7 +24,7 @@ defmodule Foundation.BEAM.Schedulers.Turns do
   end
 
   defp begin?(nil, _count), do: true
-  defp begin?({claim, size}, count), do: :atomics.add_get(claim, 1, count) <= size
+  defp begin?(claim, count), do: Claim.begin?(claim, count)
 
   defp turn(chunk, count, rest, fun, acc, progress) do
     {result, cost} = Pace.measure(fun, chunk)

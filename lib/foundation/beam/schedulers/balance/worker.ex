@@ -7,6 +7,8 @@ defmodule Foundation.BEAM.Schedulers.Balance.Worker do
   # While the function runs, its mailbox has nothing of ours: a function that receives takes away
   # only what is its own.
 
+  alias Foundation.BEAM.Schedulers.Claim
+
   @doc "A worker that runs the function for the batches that it is sent."
   @spec start(reference(), (term() -> term()), pos_integer() | false) :: Task.t()
   def start(ref, fun, number) do
@@ -26,8 +28,8 @@ defmodule Foundation.BEAM.Schedulers.Balance.Worker do
 
   defp loop(ref, fun) do
     receive do
-      {^ref, :run, claim, size, batch} ->
-        send(ref, {ref, self(), run(batch, fun, claim, size, [])})
+      {^ref, :run, claim, batch} ->
+        send(ref, {ref, self(), run(batch, fun, claim, [])})
         loop(ref, fun)
 
       # No result of the task: nobody waits for one.
@@ -36,12 +38,11 @@ defmodule Foundation.BEAM.Schedulers.Balance.Worker do
     end
   end
 
-  defp run([item | rest], fun, claim, size, results) do
-    # Past the end: the caller has taken back what was left.
-    if :atomics.add_get(claim, 1, 1) > size,
-      do: Enum.reverse(results),
-      else: run(rest, fun, claim, size, [fun.(item) | results])
+  defp run([item | rest], fun, claim, results) do
+    if Claim.begin?(claim, 1),
+      do: run(rest, fun, claim, [fun.(item) | results]),
+      else: Enum.reverse(results)
   end
 
-  defp run([], _fun, _claim, _size, results), do: Enum.reverse(results)
+  defp run([], _fun, _claim, results), do: Enum.reverse(results)
 end

@@ -14,13 +14,5 @@ defmodule Foundation.BEAM.Schedulers.Kernels.Xxh3128 do
   end
 
   @impl true
-  def options do
-    [
-      seed: [
-        type: {:integer, 0, 0xFFFF_FFFF_FFFF_FFFF},
-        default: 0,
-        doc: "A number that changes all hashes."
-      ]
-    ]
-  end
+  defdelegate options, to: Foundation.BEAM.Schedulers.Kernels.Xxh364
 end
