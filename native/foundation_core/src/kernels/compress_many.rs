@@ -2,7 +2,7 @@
 //! it. Large ones block by block, so that no step is longer for them.
 use std::ops::Range;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, strides};
 use super::value::boxed;
 use super::{Args, Buffer, Cost, Error, Input, Kernel, Made, Step, Value, same};
 use crate::compression::{self, Checksum, Frame};
@@ -81,17 +81,12 @@ impl Compress {
 
 impl Kernel for Compress {
     fn step(&mut self, input: &Input, more: &mut dyn FnMut() -> bool) -> Result<Step, Error> {
-        let mut done = 0;
-        while !self.cursor.is_done() {
-            done += self.work(input.item(self.cursor.at())?)?;
-            if done >= STRIDE {
-                done = 0;
-                if !more() {
-                    return Ok(Step::More);
-                }
+        strides(STRIDE, more, || {
+            if self.cursor.is_done() {
+                return Ok(None);
             }
-        }
-        Ok(Step::Done)
+            self.work(input.item(self.cursor.at())?).map(Some)
+        })
     }
 
     fn join(&mut self, next: Box<dyn Kernel>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, strides};
 use super::{Arg, Args, Cost, Error, Input, Kernel, Made, Step, Value, same};
 
 /// Bytes between two looks at the clock.
@@ -125,22 +125,16 @@ impl Count {
 
 impl Kernel for Count {
     fn step(&mut self, input: &Input, more: &mut dyn FnMut() -> bool) -> Result<Step, Error> {
-        let mut done = 0;
-        loop {
+        strides(WINDOW, more, || {
             if !self.cursor.is_done() {
-                done += self.work(input)?;
+                self.work(input).map(Some)
             } else if let Some(part) = self.later.pop_front() {
                 self.take(&part)?;
+                Ok(Some(0))
             } else {
-                return Ok(Step::Done);
+                Ok(None)
             }
-            if done >= WINDOW {
-                done = 0;
-                if !more() {
-                    return Ok(Step::More);
-                }
-            }
-        }
+        })
     }
 
     fn join(&mut self, next: Box<dyn Kernel>) -> Result<(), Error> {

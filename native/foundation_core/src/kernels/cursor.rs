@@ -4,6 +4,26 @@ use std::ops::Range;
 use super::number::Number;
 use super::{Error, Input, Step};
 
+/// Works bit by bit, and asks `more` after each `stride` of bytes. A bit says how many bytes it was, or
+/// that nothing is left.
+pub fn strides(
+    stride: usize,
+    more: &mut dyn FnMut() -> bool,
+    mut bit: impl FnMut() -> Result<Option<usize>, Error>,
+) -> Result<Step, Error> {
+    let mut done = 0;
+    while let Some(bytes) = bit()? {
+        done += bytes;
+        if done >= stride {
+            done = 0;
+            if !more() {
+                return Ok(Step::More);
+            }
+        }
+    }
+    Ok(Step::Done)
+}
+
 /// A range and how far it is done.
 #[derive(Clone, Debug)]
 pub struct Cursor {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, strides};
 use super::tally::Tally;
 use super::whitespace::{before, find};
 use super::{Args, Cost, Error, Input, Kernel, Made, Step, Value, same};
@@ -150,22 +150,13 @@ impl Words {
 
 impl Kernel for Words {
     fn step(&mut self, input: &Input, more: &mut dyn FnMut() -> bool) -> Result<Step, Error> {
-        let mut done = 0;
-        loop {
+        strides(STRIDE, more, || {
             if !self.cursor.is_done() {
-                done += self.work(input)?;
-            } else if self.take(input)? {
-                done += STRIDE / 2;
+                self.work(input).map(Some)
             } else {
-                return Ok(Step::Done);
+                Ok(self.take(input)?.then_some(STRIDE / 2))
             }
-            if done >= STRIDE {
-                done = 0;
-                if !more() {
-                    return Ok(Step::More);
-                }
-            }
-        }
+        })
     }
 
     fn join(&mut self, next: Box<dyn Kernel>) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, strides};
 use super::{Arg, Args, Buffer, Cost, Error, Input, Kernel, Made, Step, Value, same};
 
 /// Bytes between two looks at the clock.
@@ -99,8 +99,10 @@ impl Hash {
 
 impl Kernel for Hash {
     fn step(&mut self, input: &Input, more: &mut dyn FnMut() -> bool) -> Result<Step, Error> {
-        let mut done = 0;
-        while !self.is_done() {
+        strides(STRIDE, more, || {
+            if self.is_done() {
+                return Ok(None);
+            }
             let item = if self.many { self.cursor.at() } else { 0 };
             let bytes = input.item(item)?;
             let to = self.read(bytes);
@@ -109,15 +111,8 @@ impl Kernel for Hash {
                 true => {}
                 false => self.cursor.advance_to(to),
             }
-            done += to.min(STRIDE) + 64;
-            if done >= STRIDE {
-                done = 0;
-                if !more() {
-                    return Ok(Step::More);
-                }
-            }
-        }
-        Ok(Step::Done)
+            Ok(Some(to.min(STRIDE) + 64))
+        })
     }
 
     fn join(&mut self, next: Box<dyn Kernel>) -> Result<(), Error> {
