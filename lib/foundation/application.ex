@@ -16,6 +16,8 @@ defmodule Foundation.Application do
     [
       # Telemetry: first, so that everything after it is heard.
       Foundation.Telemetry.Handlers,
+      # Names: whom others look up, before all who have one.
+      Foundation.ProcessRegistry,
       # Frees what expires: before whatever makes shared terms.
       Foundation.Janitor,
       # Messages: what waits for room in a receiver's queue.
