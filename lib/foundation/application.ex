@@ -29,7 +29,9 @@ defmodule Foundation.Application do
       Foundation.BEAM.Memory.Atoms,
       # Schedulers: who waits for a cancellation, and whose turn it is.
       Foundation.BEAM.Schedulers.Cancel.registry(),
-      Foundation.BEAM.Schedulers.Slots
+      Foundation.BEAM.Schedulers.Slots,
+      # Ecosystems: those that are in nobody else's tree.
+      {DynamicSupervisor, name: Foundation.BEAM.Ecosystems, strategy: :one_for_one}
       # Memory: watches the limits, where the configuration asks for it.
     ] ++ Foundation.BEAM.Memory.Monitor.configured()
   end

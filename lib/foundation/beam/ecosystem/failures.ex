@@ -1,0 +1,60 @@
+defmodule Foundation.BEAM.Ecosystem.Failures do
+  @moduledoc false
+
+  # The newest failures of an ecosystem, each in a slot of a ring in its table. The steward alone
+  # writes; a failure is written again when the member is back.
+
+  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Term.Size
+  alias Foundation.Options
+
+  @kept 100
+
+  # Exit reasons may hold whole states: what is larger is kept as text.
+  @largest_reason 2_048
+
+  @type failure :: %{
+          role: :coordinator | {:worker, pos_integer()},
+          pid: pid(),
+          reason: term(),
+          at: integer(),
+          healed_us: non_neg_integer() | nil
+        }
+
+  @spec kept() :: pos_integer()
+  def kept, do: @kept
+
+  @spec new(non_neg_integer(), pid(), term()) :: failure()
+  def new(number, pid, reason) do
+    %{
+      role: Roster.role(number),
+      pid: pid,
+      reason: bounded(reason),
+      at: System.system_time(:millisecond),
+      healed_us: nil
+    }
+  end
+
+  @doc "Writes it down as the failure of that index."
+  @spec put(Roster.table(), pos_integer(), failure()) :: true
+  def put(table, index, failure),
+    do: :ets.insert(table, {{:failure, rem(index, @kept)}, index, failure})
+
+  @doc "The newest, oldest first, and how many there have been."
+  @spec list(Roster.table()) :: {[failure()], non_neg_integer()}
+  def list(table) do
+    rows =
+      :lists.sort(:ets.select(table, [{{{:failure, :_}, :"$1", :"$2"}, [], [{{:"$1", :"$2"}}]}]))
+
+    case List.last(rows) do
+      {total, _failure} -> {Enum.map(rows, &elem(&1, 1)), total}
+      nil -> {[], 0}
+    end
+  end
+
+  defp bounded(reason) do
+    if Size.measure(reason, @largest_reason).complete?,
+      do: reason,
+      else: {:too_large, Options.given(reason)}
+  end
+end

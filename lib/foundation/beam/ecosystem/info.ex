@@ -1,0 +1,105 @@
+defmodule Foundation.BEAM.Ecosystem.Info do
+  @moduledoc false
+
+  # What is told of an ecosystem: pids from its roster, figures from the processes themselves, none of
+  # which is waited for long.
+
+  alias Foundation.BEAM.Ecosystem
+  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Memory.Census
+
+  # Milliseconds for one member that does not answer, and for all together; the VM reads a thousand
+  # idle processes in a few.
+  @patience 40
+  @deadline 90
+
+  @doc "The struct as it is now."
+  @spec struct(pid(), Roster.table()) :: Ecosystem.t()
+  def struct(supervisor, table) do
+    {id, ^supervisor, started_at, config} = Roster.about(table)
+    [coordinator | workers] = Roster.members(table)
+    alive = for {_, pid, _, _, :up, _} <- workers, Process.alive?(pid), do: pid
+    coordinator = living(coordinator)
+
+    %Ecosystem{
+      id: id,
+      coordinator: coordinator,
+      workers: alive,
+      supervisor: supervisor,
+      config: config,
+      started_at: started_at,
+      health_status: status(coordinator, length(alive), length(workers)),
+      table: table
+    }
+  end
+
+  defp living({0, pid, _, _, :up, _}), do: if(Process.alive?(pid), do: pid)
+  defp living(_down), do: nil
+
+  defp status(nil, _alive, _total), do: :critical
+  defp status(_coordinator, 0, total) when total > 0, do: :critical
+  defp status(_coordinator, alive, total) when alive < total, do: :degraded
+  defp status(_coordinator, _alive, _total), do: :healthy
+
+  @doc "What `Processes.ecosystem_info/1` tells."
+  @spec info(pid(), Roster.table()) :: map()
+  def info(supervisor, table) do
+    {coordinator, workers} = members(table)
+    living = Enum.filter([coordinator | workers], &(&1.status in [:alive, :unresponsive]))
+
+    %{
+      id: Roster.id(table),
+      supervisor: supervisor,
+      coordinator: coordinator,
+      workers: workers,
+      total_processes: length(living),
+      total_memory: living |> Enum.map(&(&1.memory || 0)) |> Enum.sum(),
+      topology: :tree
+    }
+  end
+
+  @doc "Every member with its status and its figures, the coordinator apart."
+  @spec members(Roster.table()) :: {map(), [map()]}
+  def members(table) do
+    healing? = Roster.plan(table).fault_tolerance == :self_healing
+    rows = Roster.members(table)
+    pids = Enum.map(rows, &elem(&1, 1))
+    {found, skipped} = Census.map(pids, &probe/1, patience: @patience, deadline: deadline(pids))
+    found = Map.new(found)
+    late = MapSet.new(skipped)
+    [coordinator | workers] = Enum.map(rows, &member(&1, found, late, healing?))
+    {coordinator, workers}
+  end
+
+  # Ten microseconds for each of very many.
+  defp deadline(pids), do: @deadline + div(length(pids), 100)
+
+  defp probe(pid) do
+    case Process.info(pid, [:memory, :message_queue_len]) do
+      [memory: memory, message_queue_len: length] -> {memory, length}
+      nil -> nil
+    end
+  end
+
+  defp member({number, pid, _started, restarts, _status, module}, found, late, healing?) do
+    {status, memory, queue} = figures(pid, found, late, healing?)
+
+    %{
+      role: Roster.role(number),
+      module: module,
+      pid: pid,
+      status: status,
+      memory: memory,
+      message_queue_len: queue,
+      restarts: restarts
+    }
+  end
+
+  defp figures(pid, found, late, healing?) do
+    case found do
+      %{^pid => {memory, queue}} -> {:alive, memory, queue}
+      _ when healing? -> {if(pid in late, do: :unresponsive, else: :restarting), nil, nil}
+      _ -> {if(pid in late, do: :unresponsive, else: :dead), nil, nil}
+    end
+  end
+end

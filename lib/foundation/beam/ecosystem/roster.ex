@@ -1,0 +1,184 @@
+defmodule Foundation.BEAM.Ecosystem.Roster do
+  @moduledoc false
+
+  # What everybody knows of an ecosystem: an ETS table that its top supervisor owns. Members' rows are
+  # written by the supervisors that start them and by the steward; readers ask no process.
+  #
+  #     {number, pid, started, restarts, status, module}   0 is the coordinator, workers count from 1
+  #     {{:supervisor, part}, pid}                         of members (0) and of each part of the workers
+  #     {:steward, pid}
+  #     {:state, :starting | :ready | :ending}
+  #     {:next, number}                                    of the worker that was added last
+  #     {{:own, number}, [module, options]}                of a worker that was added with its own
+  #     {:about, id, supervisor, started_at, config}
+  #     {:plan, plan}                                      without what members are given
+  #     {:fault, number, reason}                           what the start was given up for
+  #     {{:failure, slot}, number, failure}                see `Failures`
+  #
+  # `started` is monotonic time in native units; `status` is `:up`, or `:down` from when the steward
+  # hears of a member's end until the member is back.
+  #
+  # Rows are small on purpose: there is one for each of perhaps a hundred thousand workers.
+
+  alias Foundation.BEAM.Ecosystem.Config
+  alias Foundation.ProcessRegistry
+
+  @type table :: :ets.tid()
+
+  @type row ::
+          {non_neg_integer(), pid(), integer(), non_neg_integer(), :up | :down, module()}
+
+  # Of rows whose key is a number.
+  @members [{{:"$1", :_, :_, :_, :_, :_}, [{:is_integer, :"$1"}], [:"$_"]}]
+  @workers [{{:"$1", :_, :_, :_, :_, :_}, [{:>, :"$1", 0}, {:is_integer, :"$1"}], [:"$_"]}]
+  @numbers [{{:"$1", :_, :_, :_, :_, :_}, [{:>, :"$1", 0}, {:is_integer, :"$1"}], [:"$1"]}]
+
+  @doc "The table of a new ecosystem, which belongs to the calling process, its top supervisor."
+  @spec new(Config.t()) :: table()
+  def new(plan) do
+    table = :ets.new(__MODULE__, [:set, :public])
+    about = {:about, plan.id, self(), System.system_time(:millisecond), plan.config}
+    rows = [{:plan, Config.without_data(plan)}, {:state, :starting}, {:next, plan.count}]
+    :ets.insert(table, [about | rows])
+    table
+  end
+
+  @doc "Writes down that a member has started: for the first time, or anew, after that pid."
+  @spec started(table(), non_neg_integer(), pid(), module()) :: :first | {:again, pid()}
+  def started(table, number, pid, module) do
+    now = System.monotonic_time()
+
+    if :ets.insert_new(table, {number, pid, now, 0, :up, module}) do
+      :first
+    else
+      [{_, old, _, restarts, _, _}] = :ets.lookup(table, number)
+      :ets.insert(table, {number, pid, now, restarts + 1, :up, module})
+      {:again, old}
+    end
+  end
+
+  @doc "Marks a member as down; `false` where the row is of another process by now, or gone."
+  @spec down(table(), non_neg_integer(), pid()) :: boolean()
+  def down(table, number, pid) do
+    row = {number, pid, :"$1", :"$2", :_, :"$3"}
+    down = {{number, {:const, pid}, :"$1", :"$2", :down, :"$3"}}
+    :ets.select_replace(table, [{row, [], [down]}]) == 1
+  end
+
+  @spec member(table(), non_neg_integer()) :: row() | nil
+  def member(table, number), do: table |> :ets.lookup(number) |> List.first()
+
+  @doc "Every member, the coordinator first, workers by their numbers."
+  @spec members(table()) :: [row()]
+  def members(table), do: table |> :ets.select(@members) |> :lists.sort()
+
+  @spec workers(table()) :: [row()]
+  def workers(table), do: table |> :ets.select(@workers) |> :lists.sort()
+
+  @doc "The numbers of the workers, in no order."
+  @spec numbers(table()) :: [pos_integer()]
+  def numbers(table), do: :ets.select(table, @numbers)
+
+  @doc "How much has been started so far, as a figure that only grows until all is."
+  @spec progress(table()) :: non_neg_integer()
+  def progress(table), do: :ets.info(table, :size)
+
+  @doc "The number of the next worker."
+  @spec next(table()) :: pos_integer()
+  def next(table), do: :ets.update_counter(table, :next, 1)
+
+  @doc "The number of a worker that is up, by its pid; it looks at all workers."
+  @spec number(table(), pid()) :: pos_integer() | nil
+  def number(table, pid) do
+    row = {:"$1", pid, :_, :_, :up, :_}
+    table |> :ets.select([{row, [{:>, :"$1", 0}], [:"$1"]}]) |> List.first()
+  end
+
+  @doc "Forgets a worker, so that its end is no failure; `false` where another process has its number."
+  @spec forget(table(), pos_integer(), pid()) :: boolean()
+  def forget(table, number, pid),
+    do: :ets.select_delete(table, [{{number, pid, :_, :_, :_, :_}, [], [true]}]) == 1
+
+  @doc "Module and options of a worker that has its own, otherwise nothing."
+  @spec own(table(), pos_integer()) :: [term()]
+  def own(table, number), do: get(table, {:own, number}) || []
+
+  @spec put(table(), term(), term()) :: true
+  def put(table, key, value), do: :ets.insert(table, {key, value})
+
+  @spec get(table(), term()) :: term()
+  def get(table, key) do
+    case :ets.lookup(table, key) do
+      [{_key, value}] -> value
+      [] -> nil
+    end
+  end
+
+  @spec fault(table(), non_neg_integer(), term()) :: boolean()
+  def fault(table, number, reason), do: :ets.insert_new(table, {:fault, number, reason})
+
+  @doc "The coordinator as it is known now, whether it lives or not."
+  @spec coordinator(table()) :: pid()
+  def coordinator(table), do: :ets.lookup_element(table, 0, 2)
+
+  @spec about(table()) :: {Foundation.BEAM.Ecosystem.id(), pid(), integer(), map() | keyword()}
+  def about(table) do
+    [{:about, id, supervisor, started_at, config}] = :ets.lookup(table, :about)
+    {id, supervisor, started_at, config}
+  end
+
+  @spec id(table()) :: Foundation.BEAM.Ecosystem.id()
+  def id(table), do: :ets.lookup_element(table, :about, 2)
+
+  @spec started_at(table()) :: integer()
+  def started_at(table), do: :ets.lookup_element(table, :about, 4)
+
+  @spec plan(table()) :: Config.t()
+  def plan(table), do: :ets.lookup_element(table, :plan, 2)
+
+  @spec part(pos_integer(), pos_integer()) :: pos_integer()
+  def part(number, parts), do: rem(number - 1, parts) + 1
+
+  @spec role(non_neg_integer()) :: :coordinator | {:worker, pos_integer()}
+  def role(0), do: :coordinator
+  def role(number), do: {:worker, number}
+
+  # Finding
+
+  @key :ecosystem_supervisor
+
+  @doc "Gives the calling process the name of that ecosystem."
+  @spec register(table(), Foundation.BEAM.Ecosystem.id()) :: :ok | {:error, Foundation.Error.t()}
+  def register(table, id),
+    do: ProcessRegistry.register(:production, {@key, id}, self(), %{table: table})
+
+  @spec whereis(Foundation.BEAM.Ecosystem.id()) :: {:ok, {pid(), table()}} | :error
+  def whereis(id) do
+    case ProcessRegistry.lookup_with_metadata(:production, {@key, id}) do
+      {:ok, {pid, %{table: table}}} -> {:ok, {pid, table}}
+      _nobody -> :error
+    end
+  end
+
+  @doc "The table of a top supervisor."
+  @spec of(pid()) :: {:ok, {pid(), table()}} | :error
+  def of(supervisor) when node(supervisor) == node() do
+    keys = Registry.keys(ProcessRegistry, supervisor)
+
+    id =
+      Enum.find_value(keys, :error, fn key ->
+        with {:production, {@key, id}} <- key, do: {:ok, id}
+      end)
+
+    with {:ok, id} <- id,
+         {:ok, {^supervisor, _table}} = found <- whereis(id),
+         do: found,
+         else: (_ -> :error)
+  end
+
+  def of(_elsewhere), do: :error
+
+  @doc "Ids and top supervisors of all ecosystems of the node, in no order."
+  @spec all() :: [{Foundation.BEAM.Ecosystem.id(), pid()}]
+  def all, do: for({{@key, id}, pid} <- ProcessRegistry.list(:production), do: {id, pid})
+end

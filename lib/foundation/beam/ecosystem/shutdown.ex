@@ -1,0 +1,127 @@
+defmodule Foundation.BEAM.Ecosystem.Shutdown do
+  @moduledoc false
+
+  # Ends an ecosystem: first as OTP does it, workers, then the coordinator, then the steward, each with
+  # `:shutdown` and a time limit; and when that takes too long, by killing whatever is left.
+
+  alias Foundation.BEAM.Ecosystem
+  alias Foundation.BEAM.Ecosystem.{Handle, Roster}
+  alias Foundation.{Error, Options}
+
+  # Supervisors need time of their own beside that of members.
+  @grace 1_000
+
+  @schema Options.schema!(
+            timeout: [
+              type: :timeout,
+              doc:
+                "Milliseconds until all that is left is killed. Default: two times the " <>
+                  "ecosystem's `:shutdown_timeout`, and one second."
+            ]
+          )
+
+  @spec schema() :: Options.schema()
+  def schema, do: @schema
+
+  @spec run(Ecosystem.ref(), String.t(), keyword()) :: :ok | {:error, Error.t()}
+  def run(ecosystem, where, opts) do
+    opts = Options.validate!(opts, @schema, where)
+
+    ended =
+      Handle.with_table(ecosystem, where, fn supervisor, table ->
+        stop(supervisor, table, opts.timeout || limit(Roster.plan(table)))
+      end)
+
+    with {:error, %Error{error_type: :not_found}} <- ended, do: :ok
+  end
+
+  @doc false
+  # Workers have their time at once, part by part, then the coordinator.
+  @spec limit(Foundation.BEAM.Ecosystem.Config.t()) :: pos_integer()
+  def limit(plan), do: min(2 * plan.shutdown_timeout + @grace, 0xFFFFFFFF)
+
+  @doc "Ends it and waits for that; `:ok` also where it has ended before."
+  @spec stop(pid(), Roster.table(), timeout()) :: :ok
+  def stop(supervisor, table, timeout) do
+    ending(table)
+    monitor = Process.monitor(supervisor)
+
+    # In a process of its own: the reply of a supervisor that is killed, or too late, stays there.
+    {stopper, stopping} = spawn_monitor(fn -> terminate(supervisor, timeout) end)
+
+    receive do
+      {:DOWN, ^stopping, :process, ^stopper, _reason} -> :ok
+    end
+
+    kill_tree(supervisor)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
+    end
+  end
+
+  defp terminate(supervisor, timeout) do
+    :proc_lib.stop(supervisor, :shutdown, timeout)
+  catch
+    :exit, _noproc_or_timeout -> :ok
+  end
+
+  defp ending(table) do
+    Roster.put(table, :state, :ending)
+    :ok
+  rescue
+    # The table is gone, and the supervisor with it.
+    ArgumentError -> :ok
+  end
+
+  @doc """
+  Kills a supervisor and all that it has started, whatever state they are in, and waits for their
+  ends. The steward ends by itself when its supervisor does: it never waits.
+  """
+  @spec kill_tree(pid()) :: :ok
+  def kill_tree(supervisor) do
+    {stewards, all} = supervisor |> tree() |> Enum.split_with(&steward?/1)
+    monitors = Enum.map(stewards ++ all, &Process.monitor/1)
+    Enum.each(all, &Process.exit(&1, :kill))
+
+    Enum.each(monitors, fn monitor ->
+      receive do
+        {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
+      end
+    end)
+  end
+
+  # The supervisor itself first: nobody restarts what is killed after it.
+  defp tree(pid), do: [pid | pid |> children() |> Enum.flat_map(&tree/1)]
+
+  @doc """
+  Processes that the process has started by a link. A member in its `init` is one of them, though its
+  supervisor does not know it yet.
+  """
+  @spec children(pid()) :: [pid()]
+  def children(pid) do
+    case Process.info(pid, :links) do
+      {:links, links} -> for link <- links, is_pid(link), parent(link) == pid, do: link
+      nil -> []
+    end
+  end
+
+  defp parent(pid) when node(pid) == node() do
+    case :erlang.process_info(pid, :parent) do
+      {:parent, parent} -> parent
+      _gone -> nil
+    end
+  end
+
+  defp parent(_remote), do: nil
+
+  defp steward?(pid) do
+    case Process.info(pid, :dictionary) do
+      {:dictionary, dictionary} ->
+        dictionary[:"$initial_call"] == {Foundation.BEAM.Ecosystem.Steward, :init, 1}
+
+      nil ->
+        false
+    end
+  end
+end

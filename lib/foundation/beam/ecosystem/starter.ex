@@ -1,0 +1,98 @@
+defmodule Foundation.BEAM.Ecosystem.Starter do
+  @moduledoc false
+
+  # Brings an ecosystem up, in the process that asks for it. The top supervisor starts with nothing but
+  # the steward, without any of the user's code, so nobody waits in the queue of Foundation's
+  # supervisor behind a slow `init`. Then members are started through the supervisors that they
+  # are to stand under; where workers are many, through several at once.
+  #
+  # The steward watches: it ends who takes too long in its `init`, and everything when this process
+  # is gone before all is up.
+
+  alias Foundation.BEAM.Ecosystem.{Config, Members, Roster, Shutdown, Steward, Workers}
+  alias Foundation.Error
+
+  @doc "Starts all members below a top supervisor; `:ok`, or the error with nothing left running."
+  @spec fill(pid(), Roster.table(), Config.t()) :: :ok | {:error, Error.t()}
+  def fill(supervisor, table, plan) do
+    case members(supervisor, table, plan) do
+      :ok ->
+        Roster.put(table, :state, :ready)
+        Steward.ready(table)
+
+      {:error, number, reason} ->
+        error = failed(plan, fault(table, number, reason))
+        Shutdown.stop(supervisor, table, Shutdown.limit(plan))
+        {:error, error}
+    end
+  end
+
+  defp members(supervisor, table, plan) do
+    case start_child(supervisor, Members.child_spec({table, plan})) do
+      {:ok, _pid} -> workers(table, plan)
+      {:error, reason} -> {:error, 0, coordinator(reason)}
+    end
+  end
+
+  defp start_child(supervisor, spec) do
+    Supervisor.start_child(supervisor, spec)
+  catch
+    :exit, reason -> {:error, reason}
+  end
+
+  defp coordinator({{:shutdown, {:failed_to_start_child, :coordinator, reason}}, _spec}),
+    do: reason
+
+  defp coordinator({:shutdown, {:failed_to_start_child, :coordinator, reason}}), do: reason
+  defp coordinator(reason), do: reason
+
+  defp workers(table, %{parts: 1} = plan), do: part(table, plan, 1)
+
+  defp workers(table, plan) do
+    1..plan.parts
+    |> Enum.map(fn part -> spawn_monitor(fn -> exit({:part, part(table, plan, part)}) end) end)
+    |> Enum.map(&await/1)
+    |> Enum.find(:ok, &(&1 != :ok))
+  end
+
+  defp await({pid, monitor}) do
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, {:part, result}} -> result
+      {:DOWN, ^monitor, :process, ^pid, reason} -> {:error, nil, reason}
+    end
+  end
+
+  defp part(table, plan, part), do: numbers(part, plan, Roster.get(table, {:supervisor, part}))
+
+  defp numbers(number, %{count: count}, _supervisor) when number > count, do: :ok
+
+  defp numbers(number, plan, supervisor) do
+    case Workers.start(supervisor, plan, [number]) do
+      {:ok, _pid} -> numbers(number + plan.parts, plan, supervisor)
+      {:error, reason} -> {:error, number, reason}
+    end
+  end
+
+  # What the steward has given up is what failed; the rest follows from it.
+  defp fault(table, number, reason) do
+    case :ets.lookup(table, :fault) do
+      [{:fault, number, reason}] -> {number, reason}
+      [] -> {number, reason}
+    end
+  rescue
+    ArgumentError -> {number, reason}
+  end
+
+  defp failed(plan, {number, reason}) do
+    role = number && Roster.role(number)
+    context = %{id: plan.id, role: role, reason: reason}
+    Error.new(:start_failed, "the ecosystem did not start: #{who(role)} #{why(reason)}", context)
+  end
+
+  defp who(nil), do: "its supervisors"
+  defp who(:coordinator), do: "the coordinator"
+  defp who({:worker, number}), do: "worker #{number}"
+
+  defp why({:timeout, ms}), do: "took more than #{ms} ms"
+  defp why(reason), do: "failed: #{Foundation.Options.given(reason)}"
+end

@@ -1,0 +1,221 @@
+defmodule Foundation.BEAM.Ecosystem.Steward do
+  @moduledoc false
+
+  # Watches the members of one ecosystem: writes down who has failed, why, and when it was back, tells
+  # workers of a new coordinator, and ends a member that stays in its `init`. It runs none of the user's
+  # code and waits for nobody, so it always answers; supervisors do the restarting, with or without
+  # it. When it is itself restarted, it finds what it needs in the roster.
+  #
+  # A monitor's message is tagged by the number of the member, so nothing is kept here for those that
+  # live.
+
+  use GenServer
+
+  alias Foundation.BEAM.Ecosystem.{Config, Events, Failures, Roster, Watch}
+
+  defstruct [
+    :table,
+    :id,
+    :supervisor,
+    :plan,
+    :builder,
+    :begun,
+    :progress,
+    ready?: false,
+    failures: 0,
+    # Members that are down and may come back, by their pids: `{number, failure or nil, index, since}`.
+    pending: %{},
+    # Members that were back before their end was heard of: `{begun, ended}` of the new start.
+    early: %{},
+    # What was monitored when this process came after another.
+    adopted: MapSet.new(),
+    watching?: false
+  ]
+
+  @doc "Starts it below the calling top supervisor; `builder` is the process that starts the members."
+  @spec start_link(Roster.table(), Config.t(), pid()) :: {:ok, pid()}
+  def start_link(table, plan, builder) do
+    # Nothing in its start can fail: nobody need wait for it.
+    arg = {table, Config.without_data(plan), self(), builder}
+    pid = :proc_lib.spawn_link(__MODULE__, :init, [arg])
+    Roster.put(table, :steward, pid)
+    {:ok, pid}
+  end
+
+  @doc "Tells that all members have started."
+  @spec ready(Roster.table()) :: :ok
+  def ready(table) do
+    GenServer.cast(Roster.get(table, :steward), :ready)
+  end
+
+  @doc "Tells of a worker that has been added."
+  @spec added(Roster.table(), pos_integer(), pid()) :: :ok
+  def added(table, number, pid) do
+    GenServer.cast(Roster.get(table, :steward), {:added, number, pid})
+  end
+
+  @impl true
+  def init({table, plan, supervisor, builder}) do
+    Process.flag(:trap_exit, true)
+
+    state = %__MODULE__{
+      table: table,
+      id: plan.id,
+      supervisor: supervisor,
+      plan: plan,
+      begun: System.monotonic_time(),
+      progress: {0, System.monotonic_time()}
+    }
+
+    # Before the roster is read: whoever starts a member after that tells this process of it.
+    Roster.put(table, :steward, self())
+
+    case Roster.get(table, :state) do
+      :starting -> enter(Watch.start(%{state | builder: Process.monitor(builder)}))
+      _later -> enter(adopt(%{state | ready?: true, failures: elem(Failures.list(table), 1)}))
+    end
+  end
+
+  @spec enter(struct()) :: no_return()
+  defp enter(state), do: :gen_server.enter_loop(__MODULE__, [], state)
+
+  defp adopt(%{table: table} = state) do
+    members = Roster.members(table)
+    for {number, pid, _, _, :up, _} <- members, do: monitor(number, pid)
+
+    # Their ends were heard by the process before this one.
+    down =
+      for {number, pid, _, _, :down, _} <- members, into: %{}, do: {pid, waiting(number, nil, 0)}
+
+    adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
+    Watch.restarts(%{state | adopted: adopted, pending: if(healing?(state), do: down, else: %{})})
+  end
+
+  @impl true
+  def handle_cast(:ready, %{table: table, builder: builder} = state) do
+    Process.demonitor(builder, [:flush])
+    for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
+    state = %{state | ready?: true, builder: nil}
+    {:noreply, Enum.reduce(state.early, %{state | early: %{}}, &unheard/2)}
+  end
+
+  def handle_cast({:added, number, pid}, state) do
+    monitor(number, pid)
+    {:noreply, state}
+  end
+
+  @impl true
+  def handle_info({number, _monitor, :process, pid, reason}, state) when is_integer(number),
+    do: {:noreply, down(state, number, pid, reason)}
+
+  def handle_info({:restarted, number, old, new, begun, ended}, state) do
+    if state.ready? and not MapSet.member?(state.adopted, new), do: monitor(number, new)
+    if number == 0, do: tell_workers(state.table)
+    {:noreply, restarted(state, number, old, new, {begun, ended})}
+  end
+
+  def handle_info(:watch, state), do: {:noreply, Watch.look(state)}
+
+  # Who was to start the members is gone before they all were.
+  def handle_info({:DOWN, builder, :process, _pid, _reason}, %{builder: builder} = state) do
+    Watch.abandon(state)
+    {:noreply, %{state | builder: nil}}
+  end
+
+  def handle_info(_other, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(reason, %{ready?: true} = state), do: Events.stopped(state, reason)
+  def terminate(_reason, _state), do: :ok
+
+  defp monitor(number, pid), do: :erlang.monitor(:process, pid, tag: number)
+
+  # A member has ended
+
+  defp down(%{table: table} = state, number, pid, reason) do
+    case Roster.member(table, number) do
+      # Removed, or all is being ended.
+      nil -> state
+      {_, ^pid, _, _, :up, _} -> mark(state, number, pid, reason)
+      {_, ^pid, _, _, :down, _} -> state
+      # It is back already.
+      _other -> heard(state, number, pid, reason)
+    end
+  end
+
+  defp mark(%{table: table} = state, number, pid, reason) do
+    Roster.down(table, number, pid)
+
+    if Roster.get(table, :state) == :ending,
+      do: state,
+      else: state |> heard(number, pid, reason) |> Watch.restarts()
+  end
+
+  # A supervisor has asked it to end: no failure, but it may come back, as all do with one for all.
+  defp heard(state, number, pid, :shutdown), do: wait(state, number, pid, nil)
+
+  defp heard(state, number, pid, reason) do
+    failure = Failures.new(number, pid, reason)
+    index = state.failures + 1
+    Failures.put(state.table, index, failure)
+    Events.died(state, failure)
+    wait(%{state | failures: index}, number, pid, failure)
+  end
+
+  defp wait(state, number, pid, failure) do
+    case Map.pop(state.early, pid) do
+      {{begun, ended, new}, early} ->
+        {_, _, index, _} = waiting = waiting(number, failure, state.failures)
+        back(%{state | early: early}, pid, new, waiting, index, ended - begun)
+
+      {nil, _early} ->
+        if healing?(state),
+          do: put_in(state.pending[pid], waiting(number, failure, state.failures)),
+          else: state
+    end
+  end
+
+  defp waiting(number, failure, index), do: {number, failure, index, System.monotonic_time()}
+
+  defp healing?(state), do: state.plan.fault_tolerance == :self_healing
+
+  # A member is back
+
+  defp restarted(state, _number, old, new, {begun, ended}) do
+    state = %{state | progress: {0, ended}}
+
+    case Map.pop(state.pending, old) do
+      {{_, _, index, since} = waiting, pending} ->
+        # Heard of late, it took its start at least.
+        duration = ended - min(since, begun)
+        back(%{state | pending: pending}, old, new, waiting, index, duration)
+
+      {nil, _pending} ->
+        put_in(state.early[old], {begun, ended, new})
+    end
+  end
+
+  defp back(state, old, new, {number, failure, _, _}, index, duration) do
+    microseconds = System.convert_time_unit(duration, :native, :microsecond)
+    if failure, do: Failures.put(state.table, index, %{failure | healed_us: microseconds})
+    Events.restarted(state, number, old, new, failure, duration)
+    state
+  end
+
+  # It ended and came back while members were still being started, when none was monitored yet.
+  defp unheard({old, {_begun, _ended, new} = early}, state) do
+    case Enum.find(Roster.members(state.table), &(elem(&1, 1) == new)) do
+      nil -> state
+      row -> heard(put_in(state.early[old], early), elem(row, 0), old, :unknown)
+    end
+  end
+
+  # Those that started before the coordinator do not know it.
+  defp tell_workers(table) do
+    {_, coordinator, since, _, _, _} = Roster.member(table, 0)
+
+    for {_, worker, started, _, _, _} <- Roster.workers(table), started < since do
+      send(worker, {:coordinator_changed, coordinator})
+    end
+  end
+end

@@ -1,0 +1,241 @@
+defmodule Foundation.BEAM.EcosystemSupervisor do
+  @moduledoc """
+  The supervisor of one ecosystem, for a tree of your own.
+
+      children = [
+        {Foundation.BEAM.EcosystemSupervisor,
+         %{id: :indexing, coordinator: Indexer, workers: {IndexWorker, count: 8}}}
+      ]
+
+  `Foundation.BEAM.Processes.spawn_ecosystem/1` starts the same under Foundation's own supervisor, and
+  says what the configuration may hold and what members are started with.
+
+  It is found as `{:ecosystem_supervisor, id}` in the namespace `:production` of
+  `Foundation.ProcessRegistry`. Below it stand the steward, a process that writes down failures and
+  tells workers of a new coordinator, and the supervisor of the members: the coordinator, and workers
+  under one `DynamicSupervisor`, or under as many as schedulers are online where there are 256
+  workers or more.
+
+  When members fail more often than `:max_restarts` allows, it ends with reason `:shutdown`, as a
+  supervisor does; the log and the event `[:foundation, :ecosystem, :stopped]` say what has failed.
+
+  The functions take the supervisor's pid, the id, or the struct of
+  `Foundation.BEAM.Ecosystem`.
+  """
+
+  use Supervisor
+
+  alias Foundation.BEAM.Ecosystem
+
+  alias Foundation.BEAM.Ecosystem.{
+    Config,
+    Handle,
+    Info,
+    Roster,
+    Shutdown,
+    Starter,
+    Steward,
+    Workers
+  }
+
+  alias Foundation.{Error, Options}
+
+  @doc """
+  A child specification, with the id of the configuration in its own.
+
+      iex> config = %{id: :doc_spec, coordinator: Agent, workers: {Agent, count: 1}}
+      iex> spec = Foundation.BEAM.EcosystemSupervisor.child_spec(config)
+      iex> {spec.id, spec.type, spec.shutdown}
+      {{Foundation.BEAM.EcosystemSupervisor, :doc_spec}, :supervisor, :infinity}
+  """
+  @spec child_spec(map() | keyword()) :: Supervisor.child_spec()
+  def child_spec(config) do
+    id = if is_map(config) or Keyword.keyword?(config), do: config[:id]
+
+    %{
+      id: {__MODULE__, id},
+      start: {__MODULE__, :start_link, [config]},
+      shutdown: :infinity,
+      type: :supervisor
+    }
+  end
+
+  @doc """
+  Starts an ecosystem linked to the calling process; returns when the `init` of every member has.
+
+  Errors: `{:error, {:already_started, pid}}` for an id that is in use,
+  `{:error, %Foundation.Error{}}` with `:validation_error` or `:start_failed` as
+  `Foundation.BEAM.Processes.spawn_ecosystem/1` has them.
+
+      iex> config = %{coordinator: Foundation.BEAM.EcosystemSupervisor.DocMember,
+      ...>            workers: {Foundation.BEAM.EcosystemSupervisor.DocMember, count: 2}}
+      iex> {:error, error} = Foundation.BEAM.EcosystemSupervisor.start_link(config)
+      iex> length(error.context.faults)
+      2
+  """
+  @spec start_link(map() | keyword()) ::
+          {:ok, pid()} | {:error, Error.t() | {:already_started, pid()}}
+  def start_link(config) do
+    with {:ok, plan} <- Config.new(config) do
+      begun = System.monotonic_time()
+      started = Supervisor.start_link(__MODULE__, {plan, self()})
+
+      with {:ok, pid, _table} <- fill(started, plan, begun), do: {:ok, pid}
+    end
+  end
+
+  @doc false
+  # For Foundation's own supervisor, which is not kept by any code of the user's.
+  def start_empty(plan, builder), do: Supervisor.start_link(__MODULE__, {plan, builder})
+
+  @doc false
+  @spec fill(Supervisor.on_start(), Config.t(), integer()) ::
+          {:ok, pid(), Roster.table()} | {:error, Error.t() | {:already_started, pid()}}
+  def fill({:ok, pid}, plan, begun) do
+    {:ok, {^pid, table}} = Roster.whereis(plan.id)
+
+    with :ok <- Starter.fill(pid, table, plan) do
+      Ecosystem.Events.started(plan, pid, begun)
+      {:ok, pid, table}
+    end
+  end
+
+  # The name was taken. Who has it may have ended since.
+  def fill(:ignore, plan, _begun) do
+    case Roster.whereis(plan.id) do
+      {:ok, {pid, _table}} -> {:error, {:already_started, pid}}
+      :error -> {:error, already_exists(plan.id, nil)}
+    end
+  end
+
+  def fill({:error, _reason} = error, _plan, _begun), do: error
+
+  @doc false
+  def already_exists(id, pid) do
+    text = "an ecosystem with the id #{Options.given(id)} exists already"
+    Error.new(:already_exists, text, %{id: id, supervisor: pid})
+  end
+
+  @impl true
+  def init({plan, builder}) do
+    table = Roster.new(plan)
+
+    case Roster.register(table, plan.id) do
+      :ok -> {:ok, {flags(plan), [steward(table, plan, builder)]}}
+      {:error, _taken} -> :ignore
+    end
+  end
+
+  defp flags(plan) do
+    %{
+      strategy: :one_for_one,
+      intensity: plan.max_restarts || 3,
+      period: plan.max_seconds,
+      auto_shutdown: :any_significant
+    }
+  end
+
+  defp steward(table, plan, builder),
+    do: %{id: Steward, start: {Steward, :start_link, [table, plan, builder]}}
+
+  @doc """
+  The coordinator that is alive now.
+
+      iex> Foundation.BEAM.EcosystemSupervisor.get_coordinator(:no_such_ecosystem)
+      {:error, :not_found}
+  """
+  @spec get_coordinator(Ecosystem.ref()) :: {:ok, pid()} | {:error, :not_found}
+  def get_coordinator(ecosystem) do
+    read(ecosystem, "get_coordinator/1", {:error, :not_found}, fn _supervisor, table ->
+      case Roster.member(table, 0) do
+        {0, pid, _, _, :up, _} ->
+          if Process.alive?(pid), do: {:ok, pid}, else: {:error, :not_found}
+
+        _none ->
+          {:error, :not_found}
+      end
+    end)
+  end
+
+  @doc """
+  The workers that are alive now, by their numbers; `[]` where there is no such ecosystem.
+
+      iex> Foundation.BEAM.EcosystemSupervisor.list_workers(:no_such_ecosystem)
+      []
+  """
+  @spec list_workers(Ecosystem.ref()) :: [pid()]
+  def list_workers(ecosystem) do
+    read(ecosystem, "list_workers/1", [], fn _supervisor, table ->
+      for {_, pid, _, _, :up, _} <- Roster.workers(table), Process.alive?(pid), do: pid
+    end)
+  end
+
+  defp read(ecosystem, where, otherwise, fun) do
+    case Handle.with_table(ecosystem, "EcosystemSupervisor." <> where, fun) do
+      {:error, %Error{}} -> otherwise
+      result -> result
+    end
+  end
+
+  @doc """
+  The same as `Foundation.BEAM.Processes.ecosystem_info/1`.
+  """
+  @spec get_ecosystem_info(Ecosystem.ref()) :: {:ok, map()} | {:error, Error.t()}
+  def get_ecosystem_info(ecosystem) do
+    Handle.with_table(ecosystem, "EcosystemSupervisor.get_ecosystem_info/1", fn supervisor,
+                                                                                table ->
+      {:ok, Info.info(supervisor, table)}
+    end)
+  end
+
+  @doc """
+  Adds a worker of that module, with the options for it, under the next number.
+
+  Errors: `:not_found`, `:foreign_node`; `:start_failed` with `context.role` and `context.reason`. Raises
+  `ArgumentError` if the module does not exist or does not export `start_link/1`.
+  """
+  @spec add_worker(Ecosystem.ref(), module(), keyword()) :: {:ok, pid()} | {:error, Error.t()}
+  def add_worker(ecosystem, module, opts \\ []) do
+    worker!(module, opts)
+
+    Handle.with_table(ecosystem, "EcosystemSupervisor.add_worker/3", fn _supervisor, table ->
+      Workers.add(table, module, opts)
+    end)
+  end
+
+  defp worker!(module, opts) do
+    (is_atom(module) && Code.ensure_loaded?(module) && function_exported?(module, :start_link, 1)) ||
+      invalid!("module", "a module that exports start_link/1", module)
+
+    Keyword.keyword?(opts) || invalid!("options", "a keyword list", opts)
+  end
+
+  @doc """
+  Ends a worker for good: with `:shutdown`, and after the ecosystem's `:shutdown_timeout` by killing it.
+
+      iex> Foundation.BEAM.EcosystemSupervisor.remove_worker(:no_such_ecosystem, self())
+      {:error, :not_found}
+  """
+  @spec remove_worker(Ecosystem.ref(), pid()) :: :ok | {:error, :not_found}
+  def remove_worker(ecosystem, worker) when is_pid(worker) do
+    read(ecosystem, "remove_worker/2", {:error, :not_found}, fn _supervisor, table ->
+      Workers.remove(table, worker)
+    end)
+  end
+
+  def remove_worker(_ecosystem, worker), do: invalid!("worker", "a pid", worker)
+
+  @spec invalid!(String.t(), String.t(), term()) :: no_return()
+  defp invalid!(name, expected, given) do
+    raise ArgumentError, "invalid #{name}: expected #{expected}, got: #{Options.given(given)}"
+  end
+
+  @doc """
+  Ends the ecosystem: the same as `Foundation.BEAM.Processes.shutdown_ecosystem/1`.
+
+      iex> Foundation.BEAM.EcosystemSupervisor.shutdown(:no_such_ecosystem)
+      :ok
+  """
+  @spec shutdown(Ecosystem.ref()) :: :ok | {:error, Error.t()}
+  def shutdown(ecosystem), do: Shutdown.run(ecosystem, "EcosystemSupervisor.shutdown/1", [])
+end
