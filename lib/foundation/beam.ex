@@ -5,8 +5,18 @@ defmodule Foundation.BEAM do
   Each is documented with its options and errors in the module that it is of.
   """
 
-  alias Foundation.BEAM.{Memory, Messages, Schedulers}
+  alias Foundation.BEAM.{Ecosystem, Memory, Messages, Processes, Schedulers}
   alias Foundation.Error
+
+  @doc """
+  Starts a coordinator and its workers: `Foundation.BEAM.Processes.spawn_ecosystem/1`.
+
+      iex> {:error, error} = Foundation.BEAM.spawn_ecosystem(%{coordinator: Agent})
+      iex> error.message
+      "invalid ecosystem: :workers is required: expected `{module, options}`"
+  """
+  @spec spawn_ecosystem(map() | keyword()) :: {:ok, Ecosystem.t()} | {:error, Error.t()}
+  defdelegate spawn_ecosystem(config), to: Processes
 
   @doc """
   Sends data by the way that copies least: `Foundation.BEAM.Messages.send_optimized/3`.

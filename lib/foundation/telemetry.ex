@@ -17,6 +17,16 @@ defmodule Foundation.Telemetry do
   | `[:foundation, :shared_store, :evicted]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries have made room for others in a store with limits |
   | `[:foundation, :ecosystem, :memory_pressure]` | `%{fraction: f, used: u, limit: l}` | `%{level: l, previous: p, kind: k, monitor: pid}` | memory has become scarcer or less scarce (`Foundation.BEAM.Memory.Monitor`) |
 
+  | `[:foundation, :ecosystem, :started]` | `%{duration: t, workers: n}` | `%{id: id, supervisor: pid}` | every member of an ecosystem has started |
+  | `[:foundation, :ecosystem, :stopped]` | `%{duration: t, failures: n}` | `%{id: id, supervisor: pid, reason: r}` | an ecosystem that had started ends, after `duration` |
+  | `[:foundation, :ecosystem, :worker_died]`, `[:foundation, :ecosystem, :coordinator_died]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a member has failed |
+  | `[:foundation, :ecosystem, :worker_restarted]`, `[:foundation, :ecosystem, :coordinator_restarted]` | `%{duration: t}` | `%{id: id, role: role, pid: new, previous: old, reason: r}` | a member is back, after `duration` |
+
+  Times of ecosystems are in the VM's native unit. `reason` of `:stopped` is `:shutdown` where somebody
+  asked for it, `{:max_restarts, role, reason}` where that member failed once more than is allowed, or
+  what the supervisor ended with. Their events are executed in the steward of the ecosystem, `:started` in
+  the process that starts it.
+
   The events of stores come once a second at most, for each store that has lost entries since; `store`
   is `nil` for one without a name, `id` is that of `Foundation.BEAM.SharedStore.info/1`.
 

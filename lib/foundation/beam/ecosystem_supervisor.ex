@@ -23,7 +23,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   `Foundation.BEAM.Ecosystem`.
   """
 
-  use Supervisor
+  use DynamicSupervisor
 
   alias Foundation.BEAM.Ecosystem
 
@@ -78,22 +78,29 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   def start_link(config) do
     with {:ok, plan} <- Config.new(config) do
       begun = System.monotonic_time()
-      started = Supervisor.start_link(__MODULE__, {plan, self()})
-
-      with {:ok, pid, _table} <- fill(started, plan, begun), do: {:ok, pid}
+      # Whoever ends this tree is to end workers before the coordinator.
+      plan = %{plan | nested?: true}
+      with {:ok, pid, _table} <- plan |> start_empty(self()) |> fill(plan, begun), do: {:ok, pid}
     end
   end
 
   @doc false
-  # For Foundation's own supervisor, which is not kept by any code of the user's.
-  def start_empty(plan, builder), do: Supervisor.start_link(__MODULE__, {plan, builder})
+  # With the steward alone, without any of the user's code: this may run in a supervisor that is not to
+  # be kept. The steward ends it when `builder` dies before all have started.
+  @spec start_empty(Config.t(), pid()) ::
+          {:ok, pid(), Roster.table()} | :ignore | {:error, term()}
+  def start_empty(plan, builder) do
+    with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, plan) do
+      steward = %{id: Steward, start: {Steward, :start_link, [builder]}}
+      {:ok, _steward, table} = DynamicSupervisor.start_child(pid, steward)
+      {:ok, pid, table}
+    end
+  end
 
   @doc false
-  @spec fill(Supervisor.on_start(), Config.t(), integer()) ::
+  @spec fill({:ok, pid(), Roster.table()} | :ignore | {:error, term()}, Config.t(), integer()) ::
           {:ok, pid(), Roster.table()} | {:error, Error.t() | {:already_started, pid()}}
-  def fill({:ok, pid}, plan, begun) do
-    {:ok, {^pid, table}} = Roster.whereis(plan.id)
-
+  def fill({:ok, pid, table}, plan, begun) do
     with :ok <- Starter.fill(pid, table, plan) do
       Ecosystem.Events.started(plan, pid, begun)
       {:ok, pid, table}
@@ -117,26 +124,20 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   end
 
   @impl true
-  def init({plan, builder}) do
+  def init(plan) do
     table = Roster.new(plan)
 
-    case Roster.register(table, plan.id) do
-      :ok -> {:ok, {flags(plan), [steward(table, plan, builder)]}}
-      {:error, _taken} -> :ignore
+    if Roster.register(table, plan.id) do
+      DynamicSupervisor.init(
+        strategy: :one_for_one,
+        extra_arguments: [table, plan],
+        max_restarts: plan.max_restarts || 3,
+        max_seconds: plan.max_seconds
+      )
+    else
+      :ignore
     end
   end
-
-  defp flags(plan) do
-    %{
-      strategy: :one_for_one,
-      intensity: plan.max_restarts || 3,
-      period: plan.max_seconds,
-      auto_shutdown: :any_significant
-    }
-  end
-
-  defp steward(table, plan, builder),
-    do: %{id: Steward, start: {Steward, :start_link, [table, plan, builder]}}
 
   @doc """
   The coordinator that is alive now.

@@ -27,7 +27,9 @@ defmodule Foundation.BEAM.Ecosystem.Config do
                   "it is not given. Each worker gets the other options."
             ],
             id: [
-              type: {:custom, "an atom, a string or an integer", &__MODULE__.id?/1},
+              type:
+                {:custom, "an atom (none such as `:_` or `:\"$1\"`), a string or an integer",
+                 &__MODULE__.id?/1},
               doc: "The name of the ecosystem, one of its own on the node. Default: one is made."
             ],
             fault_tolerance: [
@@ -107,7 +109,8 @@ defmodule Foundation.BEAM.Ecosystem.Config do
     :start_timeout,
     :startup_timeout,
     :shutdown_timeout,
-    :monitor
+    :monitor,
+    :nested?
   ]
 
   @type t :: %__MODULE__{}
@@ -257,7 +260,8 @@ defmodule Foundation.BEAM.Ecosystem.Config do
       start_timeout: values.start_timeout,
       startup_timeout: values.startup_timeout,
       shutdown_timeout: values.shutdown_timeout,
-      monitor: values.monitor
+      monitor: values.monitor,
+      nested?: values.fault_tolerance == :self_healing and values.supervision != :one_for_one
     }
   end
 
@@ -282,7 +286,10 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   def workers?(_other), do: false
 
   @doc false
-  def id?(id), do: (is_atom(id) and not is_nil(id)) or is_binary(id) or is_integer(id)
+  def id?(id) when is_atom(id),
+    do: id not in [nil, :_] and not match?("$" <> _, Atom.to_string(id))
+
+  def id?(id), do: is_binary(id) or is_integer(id)
 
   @doc false
   def milliseconds?(ms), do: is_integer(ms) and ms in 1..@most_ms

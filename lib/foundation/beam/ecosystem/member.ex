@@ -8,20 +8,21 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   alias Foundation.BEAM.Ecosystem.{Config, Roster}
   alias Foundation.Options
 
-  @enforce_keys [:table, :id, :coordinator, :worker]
-  defstruct [:table, :id, :coordinator, :worker]
+  @enforce_keys [:table, :id, :worker]
+  defstruct [:table, :id, :worker]
 
   @type t :: %__MODULE__{}
 
+  @doc "What starts of workers need."
   @spec new(Roster.table(), Config.t()) :: t()
   def new(table, plan),
-    do: %__MODULE__{table: table, id: plan.id, coordinator: plan.coordinator, worker: plan.worker}
+    do: %__MODULE__{table: table, id: plan.id, worker: plan.worker}
 
-  @spec start_coordinator(t()) :: Supervisor.on_start_child()
-  def start_coordinator(%{table: table, coordinator: {module, opts}} = context) do
+  @spec start_coordinator(Roster.table(), Config.t()) :: Supervisor.on_start_child()
+  def start_coordinator(table, %{coordinator: {module, opts}} = plan) do
     begun = System.monotonic_time()
 
-    [ecosystem_id: context.id, role: :coordinator]
+    [ecosystem_id: plan.id, role: :coordinator]
     |> start_link(module, opts)
     |> started(table, 0, module, begun)
   end
@@ -52,7 +53,7 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   defp start_link(own, module, opts), do: module.start_link(own ++ opts)
 
   defp started({:ok, pid} = started, table, number, module, begun) when is_pid(pid) do
-    with {:again, old} <- Roster.started(table, number, pid, module),
+    with {:again, old} <- Roster.started(table, number, pid, module, begun),
          steward when is_pid(steward) <- Roster.get(table, :steward) do
       send(steward, {:restarted, number, old, pid, begun, System.monotonic_time()})
     end

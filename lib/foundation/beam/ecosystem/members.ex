@@ -1,41 +1,37 @@
 defmodule Foundation.BEAM.Ecosystem.Members do
   @moduledoc false
 
-  # The supervisor of the coordinator and of the supervisors of workers. It stands below the
-  # ecosystem's top supervisor, beside the steward, so that the steward outlives what a strategy does
-  # to members.
+  # What stands below an ecosystem's top supervisor beside the steward: the coordinator, and the
+  # supervisors of workers. Where a strategy joins their restarts, or the ecosystem is part of a tree that
+  # is to end it in order, they have a supervisor of their own, this one, so that the steward outlives
+  # what happens to them. Otherwise they stand below the top supervisor itself, which takes less time
+  # to start.
   #
-  # What ends the ecosystem: a supervisor that has restarted too often exits with `:shutdown`, which is
-  # a normal end of a significant child, and the supervisor above it ends as well. One that somebody
-  # kills is restarted, as a member is.
+  # A supervisor that has restarted too often exits with `:shutdown`, which is not restarted, and ends
+  # the ecosystem: here by `:auto_shutdown`, at the top by the steward. One that somebody kills is
+  # restarted, as a member is.
 
   use Supervisor
 
-  alias Foundation.BEAM.Ecosystem.{Member, Roster, Workers}
+  alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Steward, Workers}
 
-  @spec start_link({Roster.table(), Foundation.BEAM.Ecosystem.Config.t()}) ::
-          Supervisor.on_start()
-  def start_link({_table, _plan} = arg), do: Supervisor.start_link(__MODULE__, arg)
+  @doc "What the top supervisor is to start; it prepends table and plan to the arguments itself."
+  @spec specs(Config.t()) :: [Supervisor.child_spec()]
+  def specs(%{nested?: false} = plan), do: [coordinator(plan, []) | parts(plan, [])]
 
-  @doc "As a child of the top supervisor. Members that are to stay dead do not come back with it."
-  @spec child_spec({Roster.table(), Foundation.BEAM.Ecosystem.Config.t()}) ::
-          Supervisor.child_spec()
-  def child_spec({_table, plan} = arg) do
-    %{
-      id: __MODULE__,
-      start: {__MODULE__, :start_link, [arg]},
-      restart: if(plan.fault_tolerance == :standard, do: :temporary, else: :transient),
-      significant: true,
-      shutdown: :infinity,
-      type: :supervisor
-    }
+  # Members that are to stay dead do not come back with it.
+  def specs(plan) do
+    restart = if plan.fault_tolerance == :standard, do: :temporary, else: :transient
+    [%{supervisor({__MODULE__, :start_link, []}) | id: __MODULE__, restart: restart}]
   end
+
+  @spec start_link(Roster.table(), Config.t()) :: Supervisor.on_start()
+  def start_link(table, plan), do: Supervisor.start_link(__MODULE__, {table, plan})
 
   @impl true
   def init({table, plan}) do
-    Roster.put(table, {:supervisor, 0}, self())
-    context = Member.new(table, plan)
-    parts = for part <- 1..plan.parts, do: workers(context, plan, part)
+    Steward.supervisor(table, 0, self())
+    arguments = [table, plan]
 
     flags = %{
       strategy: strategy(plan),
@@ -44,34 +40,36 @@ defmodule Foundation.BEAM.Ecosystem.Members do
       auto_shutdown: :any_significant
     }
 
-    {:ok, {flags, [coordinator(context, plan) | parts]}}
+    # With one for all, a worker's end is the end of its supervisor, which has no restarts: that is
+    # what restarts all members, and is counted here.
+    part =
+      if plan.fault_tolerance == :self_healing and plan.supervision == :one_for_all,
+        do: %{restart: :permanent},
+        else: %{significant: true}
+
+    parts = Enum.map(parts(plan, arguments), &Map.merge(&1, part))
+    {:ok, {flags, [coordinator(plan, arguments) | parts]}}
   end
 
   # Where the dead stay dead, the others are not stopped for them either.
   defp strategy(%{fault_tolerance: :standard}), do: :one_for_one
   defp strategy(plan), do: plan.supervision
 
-  defp coordinator(context, plan) do
+  defp coordinator(plan, arguments) do
     %{
       id: :coordinator,
-      start: {Member, :start_coordinator, [context]},
+      start: {Member, :start_coordinator, arguments},
       restart: if(plan.fault_tolerance == :standard, do: :temporary, else: :permanent),
       shutdown: plan.shutdown_timeout
     }
   end
 
-  defp workers(context, plan, part) do
-    # With one for all, a worker's end is the end of its supervisor, which has no restarts: that is
-    # what restarts all members, and is counted here.
-    all? = plan.fault_tolerance == :self_healing and plan.supervision == :one_for_all
-
-    %{
-      id: {:workers, part},
-      start: {Workers, :start_link, [context, plan, part]},
-      restart: if(all?, do: :permanent, else: :transient),
-      significant: not all?,
-      shutdown: :infinity,
-      type: :supervisor
-    }
+  defp parts(plan, arguments) do
+    for part <- 1..plan.parts do
+      %{supervisor({Workers, :start_link, arguments ++ [part]}) | id: {:workers, part}}
+    end
   end
+
+  defp supervisor(start),
+    do: %{id: nil, start: start, restart: :transient, shutdown: :infinity, type: :supervisor}
 end

@@ -4,8 +4,8 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   # What everybody knows of an ecosystem: an ETS table that its top supervisor owns. Members' rows are
   # written by the supervisors that start them and by the steward; readers ask no process.
   #
-  #     {number, pid, started, restarts, status, module}   0 is the coordinator, workers count from 1
-  #     {{:supervisor, part}, pid}                         of members (0) and of each part of the workers
+  #     {number, pid, begun, restarts, status, module}     0 is the coordinator, workers count from 1
+  #     {{:supervisor, part}, pid}                         of the coordinator (0), of each part of the workers
   #     {:steward, pid}
   #     {:state, :starting | :ready | :ending}
   #     {:next, number}                                    of the worker that was added last
@@ -15,7 +15,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:fault, number, reason}                           what the start was given up for
   #     {{:failure, slot}, number, failure}                see `Failures`
   #
-  # `started` is monotonic time in native units; `status` is `:up`, or `:down` from when the steward
+  # `begun` is when its start began, in monotonic time and native units; `status` is `:up`, or `:down` from when the steward
   # hears of a member's end until the member is back.
   #
   # Rows are small on purpose: there is one for each of perhaps a hundred thousand workers.
@@ -38,21 +38,27 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   def new(plan) do
     table = :ets.new(__MODULE__, [:set, :public])
     about = {:about, plan.id, self(), System.system_time(:millisecond), plan.config}
-    rows = [{:plan, Config.without_data(plan)}, {:state, :starting}, {:next, plan.count}]
+
+    rows = [
+      {{:supervisor, 0}, self()},
+      {:plan, Config.without_data(plan)},
+      {:state, :starting},
+      {:next, plan.count}
+    ]
+
     :ets.insert(table, [about | rows])
     table
   end
 
   @doc "Writes down that a member has started: for the first time, or anew, after that pid."
-  @spec started(table(), non_neg_integer(), pid(), module()) :: :first | {:again, pid()}
-  def started(table, number, pid, module) do
-    now = System.monotonic_time()
-
-    if :ets.insert_new(table, {number, pid, now, 0, :up, module}) do
+  @spec started(table(), non_neg_integer(), pid(), module(), integer()) ::
+          :first | {:again, pid()}
+  def started(table, number, pid, module, begun) do
+    if :ets.insert_new(table, {number, pid, begun, 0, :up, module}) do
       :first
     else
       [{_, old, _, restarts, _, _}] = :ets.lookup(table, number)
-      :ets.insert(table, {number, pid, now, restarts + 1, :up, module})
+      :ets.insert(table, {number, pid, begun, restarts + 1, :up, module})
       {:again, old}
     end
   end
@@ -147,10 +153,15 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
 
   @key :ecosystem_supervisor
 
-  @doc "Gives the calling process the name of that ecosystem."
-  @spec register(table(), Foundation.BEAM.Ecosystem.id()) :: :ok | {:error, Foundation.Error.t()}
-  def register(table, id),
-    do: ProcessRegistry.register(:production, {@key, id}, self(), %{table: table})
+  @doc "Gives the calling process the name of that ecosystem; `false` where another has it."
+  @spec register(table(), Foundation.BEAM.Ecosystem.id()) :: boolean()
+  # Directly: an id has been checked, and a start is to cost little.
+  def register(table, id) do
+    match?(
+      {:ok, _},
+      Registry.register(ProcessRegistry, {:production, {@key, id}}, %{table: table})
+    )
+  end
 
   @spec whereis(Foundation.BEAM.Ecosystem.id()) :: {:ok, {pid(), table()}} | :error
   def whereis(id) do

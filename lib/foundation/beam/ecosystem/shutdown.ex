@@ -36,7 +36,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   end
 
   @doc false
-  # Workers have their time at once, part by part, then the coordinator.
+  # Workers have their time at once, then the coordinator.
   @spec limit(Foundation.BEAM.Ecosystem.Config.t()) :: pos_integer()
   def limit(plan), do: min(2 * plan.shutdown_timeout + @grace, 0xFFFFFFFF)
 
@@ -46,11 +46,15 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
     ending(table)
     monitor = Process.monitor(supervisor)
 
-    # In a process of its own: the reply of a supervisor that is killed, or too late, stays there.
-    {stopper, stopping} = spawn_monitor(fn -> terminate(supervisor, timeout) end)
+    # In a process of its own: replies that come too late stay there.
+    {stopper, stopping} = spawn_monitor(fn -> in_order(supervisor, table) end)
 
     receive do
       {:DOWN, ^stopping, :process, ^stopper, _reason} -> :ok
+    after
+      timeout ->
+        Process.demonitor(stopping, [:flush])
+        Process.exit(stopper, :kill)
     end
 
     kill_tree(supervisor)
@@ -60,10 +64,39 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
     end
   end
 
-  defp terminate(supervisor, timeout) do
-    :proc_lib.stop(supervisor, :shutdown, timeout)
+  # Workers of all supervisors at once, then the coordinator, then the rest.
+  defp in_order(supervisor, table) do
+    plan = Roster.plan(table)
+
+    if plan.nested? do
+      end_all(Roster.get(table, {:supervisor, 0}))
+    else
+      stop_parts(for part <- 1..plan.parts, do: Roster.get(table, {:supervisor, part}))
+      coordinator = Roster.member(table, 0)
+      if coordinator, do: DynamicSupervisor.terminate_child(supervisor, elem(coordinator, 1))
+    end
+
+    end_all(supervisor)
+  end
+
+  defp stop_parts([part]), do: end_all(part)
+
+  defp stop_parts(parts) do
+    parts
+    |> Enum.map(fn part -> spawn_monitor(fn -> end_all(part) end) end)
+    |> Enum.each(fn {pid, monitor} ->
+      receive do: ({:DOWN, ^monitor, :process, ^pid, _} -> :ok)
+    end)
+  end
+
+  @doc "Ends a supervisor as one above it does; `:ok` also where it is gone, or was never started."
+  @spec end_all(pid() | nil) :: :ok
+  def end_all(nil), do: :ok
+
+  def end_all(supervisor) do
+    :proc_lib.stop(supervisor, :shutdown, :infinity)
   catch
-    :exit, _noproc_or_timeout -> :ok
+    :exit, _gone -> :ok
   end
 
   defp ending(table) do

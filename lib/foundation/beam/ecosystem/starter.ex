@@ -17,7 +17,6 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   def fill(supervisor, table, plan) do
     case members(supervisor, table, plan) do
       :ok ->
-        Roster.put(table, :state, :ready)
         Steward.ready(table)
 
       {:error, number, reason} ->
@@ -28,20 +27,19 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   end
 
   defp members(supervisor, table, plan) do
-    case start_child(supervisor, Members.child_spec({table, plan})) do
-      {:ok, _pid} -> workers(table, plan)
+    with :ok <- start_children(Members.specs(plan), supervisor), do: workers(table, plan)
+  end
+
+  defp start_children([], _supervisor), do: :ok
+
+  defp start_children([spec | rest], supervisor) do
+    case DynamicSupervisor.start_child(supervisor, spec) do
+      {:ok, _pid} -> start_children(rest, supervisor)
       {:error, reason} -> {:error, 0, coordinator(reason)}
     end
-  end
-
-  defp start_child(supervisor, spec) do
-    Supervisor.start_child(supervisor, spec)
   catch
-    :exit, reason -> {:error, reason}
+    :exit, reason -> {:error, 0, reason}
   end
-
-  defp coordinator({{:shutdown, {:failed_to_start_child, :coordinator, reason}}, _spec}),
-    do: reason
 
   defp coordinator({:shutdown, {:failed_to_start_child, :coordinator, reason}}), do: reason
   defp coordinator(reason), do: reason

@@ -11,7 +11,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   use GenServer
 
-  alias Foundation.BEAM.Ecosystem.{Config, Events, Failures, Roster, Watch}
+  alias Foundation.BEAM.Ecosystem.{Config, Events, Failures, Roster, Shutdown, Watch}
 
   defstruct [
     :table,
@@ -33,26 +33,36 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   ]
 
   @doc "Starts it below the calling top supervisor; `builder` is the process that starts the members."
-  @spec start_link(Roster.table(), Config.t(), pid()) :: {:ok, pid()}
+  @spec start_link(Roster.table(), Config.t(), pid()) :: {:ok, pid(), Roster.table()}
   def start_link(table, plan, builder) do
     # Nothing in its start can fail: nobody need wait for it.
     arg = {table, Config.without_data(plan), self(), builder}
     pid = :proc_lib.spawn_link(__MODULE__, :init, [arg])
     Roster.put(table, :steward, pid)
-    {:ok, pid}
+    {:ok, pid, table}
   end
 
   @doc "Tells that all members have started."
   @spec ready(Roster.table()) :: :ok
   def ready(table) do
+    Roster.put(table, :state, :ready)
     GenServer.cast(Roster.get(table, :steward), :ready)
+  end
+
+  @doc "Tells of a supervisor of members, for the first time or anew."
+  @spec supervisor(Roster.table(), non_neg_integer(), pid()) :: :ok
+  def supervisor(table, part, pid) do
+    Roster.put(table, {:supervisor, part}, pid)
+
+    if Roster.get(table, :state) == :starting,
+      do: :ok,
+      else: GenServer.cast(Roster.get(table, :steward), {:supervisor, part, pid})
   end
 
   @doc "Tells of a worker that has been added."
   @spec added(Roster.table(), pos_integer(), pid()) :: :ok
-  def added(table, number, pid) do
-    GenServer.cast(Roster.get(table, :steward), {:added, number, pid})
-  end
+  def added(table, number, pid),
+    do: GenServer.cast(Roster.get(table, :steward), {:added, number, pid})
 
   @impl true
   def init({table, plan, supervisor, builder}) do
@@ -88,13 +98,18 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
       for {number, pid, _, _, :down, _} <- members, into: %{}, do: {pid, waiting(number, nil, 0)}
 
     adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
+    monitor_supervisors(state)
     Watch.restarts(%{state | adopted: adopted, pending: if(healing?(state), do: down, else: %{})})
   end
 
   @impl true
+  # It is the second one, and has read that.
+  def handle_cast(:ready, %{ready?: true} = state), do: {:noreply, state}
+
   def handle_cast(:ready, %{table: table, builder: builder} = state) do
     Process.demonitor(builder, [:flush])
     for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
+    monitor_supervisors(state)
     state = %{state | ready?: true, builder: nil}
     {:noreply, Enum.reduce(state.early, %{state | early: %{}}, &unheard/2)}
   end
@@ -104,13 +119,26 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     {:noreply, state}
   end
 
+  def handle_cast({:supervisor, part, pid}, state) do
+    if significant?(state.plan, part), do: monitor({:supervisor, part}, pid)
+    {:noreply, state}
+  end
+
   @impl true
+  def handle_info({{:supervisor, part}, _monitor, :process, pid, reason}, state),
+    do: {:noreply, supervisor_down(state, part, pid, reason)}
+
+  def handle_info({:gone?, part, pid}, state) do
+    if Roster.get(state.table, {:supervisor, part}) == pid, do: finish(state)
+    {:noreply, state}
+  end
+
   def handle_info({number, _monitor, :process, pid, reason}, state) when is_integer(number),
     do: {:noreply, down(state, number, pid, reason)}
 
   def handle_info({:restarted, number, old, new, begun, ended}, state) do
     if state.ready? and not MapSet.member?(state.adopted, new), do: monitor(number, new)
-    if number == 0, do: tell_workers(state.table)
+    if number == 0, do: tell_workers(state.table, new, ended)
     {:noreply, restarted(state, number, old, new, {begun, ended})}
   end
 
@@ -128,7 +156,37 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   def terminate(reason, %{ready?: true} = state), do: Events.stopped(state, reason)
   def terminate(_reason, _state), do: :ok
 
-  defp monitor(number, pid), do: :erlang.monitor(:process, pid, tag: number)
+  defp monitor(tag, pid), do: :erlang.monitor(:process, pid, tag: tag)
+
+  # Supervisors below the top: the one of all members, or those of the workers.
+
+  defp significant?(%{nested?: nested?}, part), do: nested? == (part == 0)
+
+  defp monitor_supervisors(%{table: table, plan: plan}) do
+    for part <- 0..plan.parts, significant?(plan, part) do
+      monitor({:supervisor, part}, Roster.get(table, {:supervisor, part}))
+    end
+  end
+
+  # It has restarted too often: the end of all.
+  defp supervisor_down(state, _part, _pid, :shutdown), do: finish(state)
+
+  # It comes back, unless members are not to come back with it. When this process was itself restarted,
+  # it does not know the reason.
+  defp supervisor_down(state, part, pid, _reason) do
+    if state.plan.nested? and not healing?(state),
+      do: finish(state),
+      else: Process.send_after(self(), {:gone?, part, pid}, 1_000)
+
+    state
+  end
+
+  defp finish(%{supervisor: supervisor} = state) do
+    if Roster.get(state.table, :state) != :ending,
+      do: spawn(fn -> Shutdown.end_all(supervisor) end)
+
+    state
+  end
 
   # A member has ended
 
@@ -210,11 +268,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     end
   end
 
-  # Those that started before the coordinator do not know it.
-  defp tell_workers(table) do
-    {_, coordinator, since, _, _, _} = Roster.member(table, 0)
-
-    for {_, worker, started, _, _, _} <- Roster.workers(table), started < since do
+  # Those whose start began later have found it in the roster.
+  defp tell_workers(table, coordinator, since) do
+    for {_, worker, begun, _, _, _} <- Roster.workers(table), begun <= since do
       send(worker, {:coordinator_changed, coordinator})
     end
   end

@@ -102,7 +102,9 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   defp kill_starting(table, part) do
     spawn(fn ->
       supervisor = Roster.get(table, {:supervisor, part})
-      known = MapSet.new(Roster.members(table), &elem(&1, 1))
+
+      known =
+        MapSet.new([Roster.get(table, :steward) | Enum.map(Roster.members(table), &elem(&1, 1))])
 
       supervisors =
         for part <- 0..System.schedulers_online(), do: Roster.get(table, {:supervisor, part})

@@ -10,20 +10,20 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
   alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Steward}
   alias Foundation.{Error, Options}
 
-  @spec start_link(Member.t(), Config.t(), pos_integer()) :: Supervisor.on_start()
-  def start_link(%{table: table} = context, plan, part) do
-    with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, {context, plan}) do
-      Roster.put(table, {:supervisor, part}, pid)
+  @spec start_link(Roster.table(), Config.t(), pos_integer()) :: Supervisor.on_start()
+  def start_link(table, plan, part) do
+    with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, {table, plan}) do
+      Steward.supervisor(table, part, pid)
       if Roster.get(table, :state) == :ready, do: refill(pid, table, plan, part)
       {:ok, pid}
     end
   end
 
   @impl true
-  def init({context, plan}) do
+  def init({table, plan}) do
     DynamicSupervisor.init(
       strategy: :one_for_one,
-      extra_arguments: [context],
+      extra_arguments: [Member.new(table, plan)],
       max_restarts: max_restarts(plan),
       max_seconds: plan.max_seconds
     )
