@@ -259,8 +259,8 @@ defmodule Foundation.BEAM.Processes do
   The newest #{Failures.kept()} failures, the newest first.
 
     * `:role` and `:pid` of who failed
-    * `:reason` - of the exit; a reason above 2 KiB is `{:too_large, text}`, one that was not seen
-      `:noproc`, or `:unknown`
+    * `:reason` - of the exit; one above 2 KiB is `{:too_large, text}`. Of a member that dies within
+      microseconds of its start it may not be seen, and is `:noproc`, or `:unknown`
     * `:at` - system time in milliseconds
     * `:healed_us` - microseconds until the member was back, `nil` if it is not
 

@@ -179,11 +179,8 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   # Modules and options of members, where they have the right form.
 
   defp module_faults(given) do
-    coordinator =
-      with {:ok, value} <- Map.fetch(given, :coordinator), do: List.wrap(member(value))
-
-    workers = with {:ok, value} <- Map.fetch(given, :workers), do: List.wrap(member(value))
-
+    coordinator = for {:coordinator, value} <- given, coordinator?(value), do: member(value)
+    workers = for {:workers, value} <- given, workers?(value), do: member(value)
     faults_of(:coordinator, coordinator) ++ faults_of(:workers, workers) ++ count_faults(workers)
   end
 
@@ -272,8 +269,7 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   end
 
   defp member(module) when is_atom(module), do: {module, []}
-  defp member({module, opts} = member) when is_atom(module) and is_list(opts), do: member
-  defp member(_malformed), do: nil
+  defp member({_module, _opts} = member), do: member
 
   @doc false
   def coordinator?(module) when is_atom(module), do: module not in [nil, true, false]

@@ -67,6 +67,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   @impl true
   def init({table, plan, supervisor, builder}) do
     Process.flag(:trap_exit, true)
+    # The sooner it monitors a member, the less is missed of one that dies young.
+    Process.flag(:priority, :high)
 
     state = %__MODULE__{
       table: table,

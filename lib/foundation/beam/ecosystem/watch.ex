@@ -121,9 +121,17 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
     end)
   end
 
-  defp give_up(%{table: table, plan: plan} = state, ms) do
-    Roster.fault(table, List.first(missing(table, plan)) || 0, {:timeout, ms})
-    abandon(state)
+  # The table stays, for who has asked for the start, and then ends all, to learn why.
+  defp give_up(%{table: table, plan: plan}, ms) do
+    missing = missing(table, plan)
+    Roster.fault(table, List.first(missing) || 0, {:timeout, ms})
+
+    for number <- missing do
+      case part(number, plan) do
+        0 -> kill_starting(table, 0)
+        part -> spawn(fn -> table |> Roster.get({:supervisor, part}) |> Shutdown.kill_tree() end)
+      end
+    end
   end
 
   @doc "Ends all, when nobody waits for it any more."

@@ -1,0 +1,89 @@
+defmodule Foundation.Ecosystems do
+  @moduledoc """
+  `use Foundation.Ecosystems` in tests of ecosystems: after each of them, no ecosystem, member or table
+  that came with it is left.
+  """
+
+  import ExUnit.Assertions
+
+  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Processes
+  alias Foundation.{Eventually, Member}
+
+  defmacro __using__(_opts) do
+    quote do
+      import Foundation.Ecosystems
+      alias Foundation.Member
+      alias Foundation.BEAM.{Ecosystem, EcosystemSupervisor, Processes}
+
+      setup do
+        on_exit(fn -> assert_nothing_left() end)
+      end
+    end
+  end
+
+  @doc "Fails unless all is gone, before long."
+  def assert_nothing_left do
+    assert Eventually.eventually?(fn ->
+             Processes.list_ecosystems() == [] and Member.alive() == [] and tables() == []
+           end)
+  end
+
+  defp tables, do: for(table <- :ets.all(), :ets.info(table, :name) == Roster, do: table)
+
+  @doc "Waits for the end of a process and gives its reason."
+  def ended(pid) do
+    monitor = Process.monitor(pid)
+    assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, 5_000
+    reason
+  end
+
+  @doc "Kills a process and waits until the steward has heard of it."
+  def kill(ecosystem, pid) do
+    before = failures(ecosystem)
+    Process.exit(pid, :kill)
+    ended(pid)
+    assert Eventually.eventually?(fn -> failures(ecosystem) > before end)
+  end
+
+  @doc "How many failures there have been."
+  def failures(ecosystem) do
+    {:ok, health} = Processes.ecosystem_health(ecosystem)
+    health.failures
+  end
+
+  @doc "Waits until the steward has done what it was told of."
+  def settle(ecosystem) do
+    :sys.get_state(Roster.get(ecosystem.table, :steward))
+    ecosystem
+  end
+
+  @doc "The worker of that number, when it is alive and monitored."
+  def worker(ecosystem, number) do
+    assert Eventually.eventually?(fn ->
+             {_, pid, _, _, status, _} = Roster.member(ecosystem.table, number)
+             status == :up and Process.alive?(pid)
+           end)
+
+    settle(ecosystem)
+    elem(Roster.member(ecosystem.table, number), 1)
+  end
+
+  @doc "The coordinator and the workers as they are now."
+  def members(ecosystem) do
+    {:ok, %{coordinator: coordinator, workers: workers}} = Processes.current(ecosystem)
+    {coordinator, workers}
+  end
+
+  @doc "Waits for the message of a member with that role that has started; gives its pid."
+  def up(role) do
+    assert_receive {:up, ^role, pid, _opts}, 5_000
+    pid
+  end
+
+  @doc "Takes the messages of members that have started."
+  def drop_ups(count), do: for(_ <- 1..count, do: assert_receive({:up, _role, _pid, _opts}))
+
+  @doc "The type of an error."
+  def type({:error, %Foundation.Error{error_type: type}}), do: type
+end
