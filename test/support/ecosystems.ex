@@ -31,7 +31,7 @@ defmodule Foundation.Ecosystems do
 
   defp tables, do: for(table <- :ets.all(), :ets.info(table, :name) == Roster, do: table)
 
-  @doc "Waits for the end of a process and gives its reason."
+  @doc "Waits for the end of a process and gives its reason, `:noproc` where it ends just now."
   def ended(pid) do
     monitor = Process.monitor(pid)
     assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, 5_000

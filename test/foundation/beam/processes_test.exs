@@ -155,6 +155,8 @@ defmodule Foundation.BEAM.ProcessesTest do
     @tag :two_schedulers
     test "does not wait for a member that does not answer" do
       ecosystem = Member.ecosystem!()
+      # To load a module takes every scheduler.
+      {:ok, _} = Processes.ecosystem_info(ecosystem)
       stuck = Foundation.Stuck.start!()
       # Its row shows what such a member would.
       :ets.update_element(ecosystem.table, 2, {2, stuck})

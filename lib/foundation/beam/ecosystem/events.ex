@@ -41,7 +41,7 @@ defmodule Foundation.BEAM.Ecosystem.Events do
   def stopped(state, reason) do
     unhealed = for {_pid, {_, failure, _, since}} <- state.pending, failure, do: {since, failure}
     failures = unhealed |> Enum.sort_by(&elem(&1, 0)) |> Enum.map(&elem(&1, 1))
-    reason = reason(asked?(state.table), failures, reason)
+    reason = reason(state.ending?, failures, reason)
     if reason != :shutdown, do: log(state, reason, failures)
 
     execute(
@@ -49,13 +49,6 @@ defmodule Foundation.BEAM.Ecosystem.Events do
       %{duration: System.monotonic_time() - state.begun, failures: state.failures},
       %{id: state.id, supervisor: state.supervisor, reason: reason}
     )
-  end
-
-  defp asked?(table) do
-    Roster.get(table, :state) == :ending
-  rescue
-    # The supervisor that owned the table is dead.
-    ArgumentError -> false
   end
 
   defp reason(true, _failures, _reason), do: :shutdown

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   # `:shutdown` and a time limit; and when that takes too long, by killing whatever is left.
 
   alias Foundation.BEAM.Ecosystem
-  alias Foundation.BEAM.Ecosystem.{Handle, Roster}
+  alias Foundation.BEAM.Ecosystem.{Handle, Roster, Steward}
   alias Foundation.{Error, Options}
 
   # Supervisors need time of their own beside that of members.
@@ -57,7 +57,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
         Process.exit(stopper, :kill)
     end
 
-    kill_tree(supervisor)
+    kill_tree(supervisor, table)
 
     receive do
       {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
@@ -101,7 +101,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
 
   defp ending(table) do
     Roster.put(table, :state, :ending)
-    :ok
+    Steward.ending(table)
   rescue
     # The table is gone, and the supervisor with it.
     ArgumentError -> :ok
@@ -111,9 +111,11 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   Kills a supervisor and all that it has started, whatever state they are in, and waits for their
   ends. The steward ends by itself when its supervisor does: it never waits.
   """
-  @spec kill_tree(pid()) :: :ok
-  def kill_tree(supervisor) do
-    {stewards, all} = supervisor |> tree() |> Enum.split_with(&steward?/1)
+  @spec kill_tree(pid(), Roster.table() | nil) :: :ok
+  def kill_tree(supervisor, table \\ nil) do
+    # A supervisor that waits for the ends of members has unlinked them.
+    processes = Enum.uniq(tree(supervisor) ++ members(table))
+    {stewards, all} = Enum.split_with(processes, &steward?/1)
     monitors = Enum.map(stewards ++ all, &Process.monitor/1)
     Enum.each(all, &Process.exit(&1, :kill))
 
@@ -122,6 +124,14 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
         {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
       end
     end)
+  end
+
+  defp members(nil), do: []
+
+  defp members(table) do
+    for {_, pid, _, _, _, _} <- Roster.members(table), do: pid
+  rescue
+    ArgumentError -> []
   end
 
   # The supervisor itself first: nobody restarts what is killed after it.

@@ -22,6 +22,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     :begun,
     :progress,
     ready?: false,
+    ending?: false,
     failures: 0,
     # Members that are down and may come back, by their pids: `{number, failure or nil, index, since}`.
     pending: %{},
@@ -57,6 +58,12 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     if Roster.get(table, :state) == :starting,
       do: :ok,
       else: GenServer.cast(Roster.get(table, :steward), {:supervisor, part, pid})
+  end
+
+  @doc "Tells that somebody ends the ecosystem."
+  @spec ending(Roster.table()) :: :ok
+  def ending(table) do
+    if steward = Roster.get(table, :steward), do: GenServer.cast(steward, :ending), else: :ok
   end
 
   @doc "Tells of a worker that has been added."
@@ -105,54 +112,68 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   end
 
   @impl true
-  # It is the second one, and has read that.
-  def handle_cast(:ready, %{ready?: true} = state), do: {:noreply, state}
+  def handle_cast(message, state), do: handle_info(message, state)
 
-  def handle_cast(:ready, %{table: table, builder: builder} = state) do
+  @impl true
+  def handle_info(message, %{table: table} = state) do
+    {:noreply, handle(message, state)}
+  rescue
+    error in ArgumentError ->
+      # The top supervisor was killed, its table is gone, and the end of this process is next.
+      if :ets.info(table, :owner) == :undefined,
+        do: {:noreply, state},
+        else: reraise(error, __STACKTRACE__)
+  end
+
+  # It is the second one, and has read that.
+  defp handle(:ready, %{ready?: true} = state), do: state
+
+  defp handle(:ready, %{table: table, builder: builder} = state) do
     Process.demonitor(builder, [:flush])
     for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
     monitor_supervisors(state)
     state = %{state | ready?: true, builder: nil}
-    {:noreply, Enum.reduce(state.early, %{state | early: %{}}, &unheard/2)}
+    Enum.reduce(state.early, %{state | early: %{}}, &unheard/2)
   end
 
-  def handle_cast({:added, number, pid}, state) do
+  # Its table may be gone when it ends itself.
+  defp handle(:ending, state), do: %{state | ending?: true}
+
+  defp handle({:added, number, pid}, state) do
     monitor(number, pid)
-    {:noreply, state}
+    state
   end
 
-  def handle_cast({:supervisor, part, pid}, state) do
+  defp handle({:supervisor, part, pid}, state) do
     if significant?(state.plan, part), do: monitor({:supervisor, part}, pid)
-    {:noreply, state}
+    state
   end
 
-  @impl true
-  def handle_info({{:supervisor, part}, _monitor, :process, pid, reason}, state),
-    do: {:noreply, supervisor_down(state, part, pid, reason)}
+  defp handle({{:supervisor, part}, _monitor, :process, pid, reason}, state),
+    do: supervisor_down(state, part, pid, reason)
 
-  def handle_info({:gone?, part, pid}, state) do
-    if Roster.get(state.table, {:supervisor, part}) == pid, do: finish(state)
-    {:noreply, state}
+  defp handle({:gone?, part, pid}, state) do
+    if Roster.get(state.table, {:supervisor, part}) == pid, do: finish(state), else: state
   end
 
-  def handle_info({number, _monitor, :process, pid, reason}, state) when is_integer(number),
-    do: {:noreply, down(state, number, pid, reason)}
+  defp handle({number, _monitor, :process, pid, reason}, state) when is_integer(number),
+    do: down(state, number, pid, reason)
 
-  def handle_info({:restarted, number, old, new, begun, ended}, state) do
+  defp handle({:restarted, number, old, new, begun, ended}, state) do
     if state.ready? and not MapSet.member?(state.adopted, new), do: monitor(number, new)
     if number == 0, do: tell_workers(state.table, new, ended)
-    {:noreply, restarted(state, number, old, new, {begun, ended})}
+    restarted(state, old, new, {begun, ended})
   end
 
-  def handle_info(:watch, state), do: {:noreply, Watch.look(state)}
+  defp handle(:watch, state), do: Watch.look(state)
 
   # Who was to start the members is gone before they all were.
-  def handle_info({:DOWN, builder, :process, _pid, _reason}, %{builder: builder} = state) do
+  defp handle({:DOWN, builder, :process, _pid, _reason}, %{builder: builder} = state) do
     Watch.abandon(state)
-    {:noreply, %{state | builder: nil}}
+    %{state | builder: nil}
   end
 
-  def handle_info(_other, state), do: {:noreply, state}
+  defp handle(_other, state), do: state
 
   @impl true
   def terminate(reason, %{ready?: true} = state), do: Events.stopped(state, reason)
@@ -184,7 +205,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   end
 
   defp finish(%{supervisor: supervisor} = state) do
-    if Roster.get(state.table, :state) != :ending,
+    if not state.ending?,
       do: spawn(fn -> Shutdown.end_all(supervisor) end)
 
     state
@@ -206,7 +227,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp mark(%{table: table} = state, number, pid, reason) do
     Roster.down(table, number, pid)
 
-    if Roster.get(table, :state) == :ending,
+    if state.ending?,
       do: state,
       else: state |> heard(number, pid, reason) |> Watch.restarts()
   end
@@ -241,7 +262,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   # A member is back
 
-  defp restarted(state, _number, old, new, {begun, ended}) do
+  defp restarted(state, old, new, {begun, ended}) do
     state = %{state | progress: {0, ended}}
 
     case Map.pop(state.pending, old) do

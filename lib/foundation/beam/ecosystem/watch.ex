@@ -136,5 +136,6 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
 
   @doc "Ends all, when nobody waits for it any more."
   @spec abandon(struct()) :: pid()
-  def abandon(%{supervisor: supervisor}), do: spawn(fn -> Shutdown.kill_tree(supervisor) end)
+  def abandon(%{supervisor: supervisor, table: table}),
+    do: spawn(fn -> Shutdown.kill_tree(supervisor, table) end)
 end

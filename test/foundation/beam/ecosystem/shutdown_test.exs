@@ -1,0 +1,137 @@
+defmodule Foundation.BEAM.Ecosystem.ShutdownTest do
+  use ExUnit.Case, async: false
+  use Foundation.Ecosystems
+
+  import Foundation.Eventually
+
+  alias Foundation.BEAM.Ecosystem.Roster
+
+  @moduletag :capture_log
+
+  # Below Foundation's supervisor, with and without a supervisor of all members, and in a tree of
+  # one's own.
+  @layouts [
+    flat: [],
+    healing: [fault_tolerance: :self_healing],
+    nested: [fault_tolerance: :self_healing, supervision: :rest_for_one],
+    one_for_all: [fault_tolerance: :self_healing, supervision: :one_for_all]
+  ]
+
+  defp processes(ecosystem) do
+    names = [:steward, {:supervisor, 0}, {:supervisor, 1}]
+    supervisors = for name <- names, do: Roster.get(ecosystem.table, name)
+    [ecosystem.supervisor, ecosystem.coordinator] ++ ecosystem.workers ++ supervisors
+  end
+
+  for {name, opts} <- @layouts do
+    test "ends every process and the table, and frees the id: #{name}" do
+      ecosystem = Member.ecosystem!([id: :over] ++ unquote(opts))
+      processes = processes(ecosystem)
+      assert Processes.shutdown_ecosystem(ecosystem) == :ok
+      refute Enum.any?(processes, &Process.alive?/1)
+      assert :ets.info(ecosystem.table) == :undefined
+      assert Processes.whereis(:over) == nil
+      assert_nothing_left()
+    end
+
+    test "asks workers first, then the coordinator, with :shutdown: #{name}" do
+      ecosystem = Member.ecosystem!(unquote(opts), trap: true)
+      drop_ups(4)
+      :ok = Processes.shutdown_ecosystem(ecosystem)
+      {:messages, messages} = Process.info(self(), :messages)
+
+      assert [{_, {:worker, _}, _, _}, {_, {:worker, _}, _, _}, {_, {:worker, _}, _, _}, last] =
+               messages
+
+      assert {:terminated, :coordinator, _, :shutdown} = last
+      for {:terminated, _, _, reason} <- messages, do: assert(reason == :shutdown)
+    end
+
+    test "kills who does not end in time: #{name}" do
+      ecosystem = Member.ecosystem!([shutdown_timeout: 20] ++ unquote(opts), stuck: true)
+      monitors = for pid <- [ecosystem.coordinator | ecosystem.workers], do: Process.monitor(pid)
+      {time, :ok} = :timer.tc(fn -> Processes.shutdown_ecosystem(ecosystem) end)
+      assert time in 40_000..900_000
+      for monitor <- monitors, do: assert_receive({:DOWN, ^monitor, _, _, :killed})
+    end
+
+    test "kills all at the end of its own time: #{name}" do
+      ecosystem = Member.ecosystem!(unquote(opts), stuck: true)
+      {time, :ok} = :timer.tc(fn -> Processes.shutdown_ecosystem(ecosystem, timeout: 30) end)
+      assert time < 1_000_000
+      assert Member.alive() == []
+    end
+  end
+
+  test "workers of several supervisors are asked at once" do
+    ecosystem =
+      Member.ecosystem!([count: 300, shutdown_timeout: 200], stuck: true, at: [], test: nil)
+
+    {time, :ok} = :timer.tc(fn -> Processes.shutdown_ecosystem(ecosystem) end)
+    # One time for the workers, one for the coordinator.
+    assert time in 400_000..590_000
+  end
+
+  test "again, by any name, and from many at once, is :ok" do
+    ecosystem = Member.ecosystem!([id: :again, fault_tolerance: :self_healing], trap: true)
+
+    1..20
+    |> Enum.map(fn _ -> Task.async(fn -> Processes.shutdown_ecosystem(ecosystem) end) end)
+    |> Task.await_many()
+    |> Enum.each(&assert &1 == :ok)
+
+    for ref <- [ecosystem, ecosystem.supervisor, :again] do
+      assert Processes.shutdown_ecosystem(ref) == :ok
+      assert EcosystemSupervisor.shutdown(ref) == :ok
+    end
+  end
+
+  test "leaves no message" do
+    ecosystem = Member.ecosystem!([], test: nil)
+    :ok = Processes.shutdown_ecosystem(ecosystem)
+    refute_received _anything
+  end
+
+  test "is no failure of anybody, and nobody is restarted" do
+    Foundation.Events.listen([:foundation, :ecosystem, :worker_died])
+    Foundation.Events.listen([:foundation, :ecosystem, :worker_restarted])
+    Foundation.Events.listen([:foundation, :ecosystem, :stopped])
+    ecosystem = Member.ecosystem!(fault_tolerance: :self_healing)
+    drop_ups(4)
+    :ok = Processes.shutdown_ecosystem(ecosystem)
+    assert_receive {:event, [_, _, :stopped], %{failures: 0}, %{reason: :shutdown}}
+    refute_received _anything
+  end
+
+  test "may be asked for by a member" do
+    ecosystem = Member.ecosystem!(id: :inner)
+    worker = hd(ecosystem.workers)
+    # As the member: it is asked to end while it waits.
+    :erlang.spawn(fn -> Processes.shutdown_ecosystem(ecosystem) end)
+    assert ended(worker) in [:shutdown, :noproc]
+    assert eventually?(fn -> Processes.whereis(:inner) == nil end)
+  end
+
+  test "while it restarts all the time" do
+    counter = :atomics.new(1, [])
+    opts = [fault_tolerance: :self_healing, max_restarts: 1_000_000]
+
+    ecosystem =
+      Member.ecosystem!(opts, at: [{:worker, 1}], init: {:error, :no}, armed: counter, test: nil)
+
+    :atomics.put(counter, 1, 1_000_000_000)
+    Process.exit(hd(ecosystem.workers), :kill)
+    assert :ok = Processes.shutdown_ecosystem(ecosystem)
+    assert_nothing_left()
+  end
+
+  test "a killed top supervisor takes all with it" do
+    for {_name, opts} <- @layouts do
+      ecosystem = Member.ecosystem!(opts, trap: true)
+      Process.exit(ecosystem.supervisor, :kill)
+      ended(ecosystem.supervisor)
+      assert_nothing_left()
+      assert type(Processes.ecosystem_info(ecosystem)) == :not_found
+    end
+  end
+end
