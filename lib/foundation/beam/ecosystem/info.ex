@@ -98,8 +98,11 @@ defmodule Foundation.BEAM.Ecosystem.Info do
   defp figures(pid, found, late, healing?) do
     case found do
       %{^pid => {memory, queue}} -> {:alive, memory, queue}
-      _ when healing? -> {if(pid in late, do: :unresponsive, else: :restarting), nil, nil}
-      _ -> {if(pid in late, do: :unresponsive, else: :dead), nil, nil}
+      _missing -> {missing(MapSet.member?(late, pid), healing?), nil, nil}
     end
   end
+
+  defp missing(true, _healing?), do: :unresponsive
+  defp missing(false, true), do: :restarting
+  defp missing(false, false), do: :dead
 end

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   # `:shutdown` and a time limit; and when that takes too long, by killing whatever is left.
 
   alias Foundation.BEAM.Ecosystem
-  alias Foundation.BEAM.Ecosystem.{Handle, Roster, Steward}
+  alias Foundation.BEAM.Ecosystem.{Handle, Reaper, Roster, Steward}
   alias Foundation.{Error, Options}
 
   # Supervisors need time of their own beside that of members.
@@ -57,7 +57,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
         Process.exit(stopper, :kill)
     end
 
-    kill_tree(supervisor, table)
+    Reaper.kill_tree(supervisor, table)
 
     receive do
       {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
@@ -69,34 +69,24 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
     plan = Roster.plan(table)
 
     if plan.nested? do
-      end_all(Roster.get(table, {:supervisor, 0}))
+      Reaper.end_all(Roster.get(table, {:supervisor, 0}))
     else
       stop_parts(for part <- 1..plan.parts, do: Roster.get(table, {:supervisor, part}))
       coordinator = Roster.member(table, 0)
       if coordinator, do: DynamicSupervisor.terminate_child(supervisor, elem(coordinator, 1))
     end
 
-    end_all(supervisor)
+    Reaper.end_all(supervisor)
   end
 
-  defp stop_parts([part]), do: end_all(part)
+  defp stop_parts([part]), do: Reaper.end_all(part)
 
   defp stop_parts(parts) do
     parts
-    |> Enum.map(fn part -> spawn_monitor(fn -> end_all(part) end) end)
+    |> Enum.map(fn part -> spawn_monitor(fn -> Reaper.end_all(part) end) end)
     |> Enum.each(fn {pid, monitor} ->
       receive do: ({:DOWN, ^monitor, :process, ^pid, _} -> :ok)
     end)
-  end
-
-  @doc "Ends a supervisor as one above it does; `:ok` also where it is gone, or was never started."
-  @spec end_all(pid() | nil) :: :ok
-  def end_all(nil), do: :ok
-
-  def end_all(supervisor) do
-    :proc_lib.stop(supervisor, :shutdown, :infinity)
-  catch
-    :exit, _gone -> :ok
   end
 
   defp ending(table) do
@@ -105,66 +95,5 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   rescue
     # The table is gone, and the supervisor with it.
     ArgumentError -> :ok
-  end
-
-  @doc """
-  Kills a supervisor and all that it has started, whatever state they are in, and waits for their
-  ends. The steward ends by itself when its supervisor does: it never waits.
-  """
-  @spec kill_tree(pid(), Roster.table() | nil) :: :ok
-  def kill_tree(supervisor, table \\ nil) do
-    # A supervisor that waits for the ends of members has unlinked them.
-    processes = Enum.uniq(tree(supervisor) ++ members(table))
-    {stewards, all} = Enum.split_with(processes, &steward?/1)
-    monitors = Enum.map(stewards ++ all, &Process.monitor/1)
-    Enum.each(all, &Process.exit(&1, :kill))
-
-    Enum.each(monitors, fn monitor ->
-      receive do
-        {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
-      end
-    end)
-  end
-
-  defp members(nil), do: []
-
-  defp members(table) do
-    for {_, pid, _, _, _, _} <- Roster.members(table), do: pid
-  rescue
-    ArgumentError -> []
-  end
-
-  # The supervisor itself first: nobody restarts what is killed after it.
-  defp tree(pid), do: [pid | pid |> children() |> Enum.flat_map(&tree/1)]
-
-  @doc """
-  Processes that the process has started by a link. A member in its `init` is one of them, though its
-  supervisor does not know it yet.
-  """
-  @spec children(pid()) :: [pid()]
-  def children(pid) do
-    case Process.info(pid, :links) do
-      {:links, links} -> for link <- links, is_pid(link), parent(link) == pid, do: link
-      nil -> []
-    end
-  end
-
-  defp parent(pid) when node(pid) == node() do
-    case :erlang.process_info(pid, :parent) do
-      {:parent, parent} -> parent
-      _gone -> nil
-    end
-  end
-
-  defp parent(_remote), do: nil
-
-  defp steward?(pid) do
-    case Process.info(pid, :dictionary) do
-      {:dictionary, dictionary} ->
-        dictionary[:"$initial_call"] == {Foundation.BEAM.Ecosystem.Steward, :init, 1}
-
-      nil ->
-        false
-    end
   end
 end

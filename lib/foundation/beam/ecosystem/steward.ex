@@ -11,7 +11,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   use GenServer
 
-  alias Foundation.BEAM.Ecosystem.{Config, Events, Failures, Roster, Shutdown, Watch}
+  alias Foundation.BEAM.Ecosystem.{Config, Events, Failures, Healing, Reaper, Roster, Watch}
 
   defstruct [
     :table,
@@ -74,6 +74,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   @impl true
   def init({table, plan, supervisor, builder}) do
     Process.flag(:trap_exit, true)
+    # It tells of the end, and follows its supervisor by itself.
+    Reaper.spare()
     # The sooner it monitors a member, the less is missed of one that dies young.
     Process.flag(:priority, :high)
 
@@ -104,11 +106,18 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
     # Their ends were heard by the process before this one.
     down =
-      for {number, pid, _, _, :down, _} <- members, into: %{}, do: {pid, waiting(number, nil, 0)}
+      for {number, pid, _, _, :down, _} <- members,
+          into: %{},
+          do: {pid, Healing.waiting(number, nil, 0)}
 
     adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
     monitor_supervisors(state)
-    Watch.restarts(%{state | adopted: adopted, pending: if(healing?(state), do: down, else: %{})})
+
+    Watch.restarts(%{
+      state
+      | adopted: adopted,
+        pending: if(Healing.healing?(state), do: down, else: %{})
+    })
   end
 
   @impl true
@@ -132,8 +141,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     Process.demonitor(builder, [:flush])
     for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
     monitor_supervisors(state)
+    tell_who_began_before(table)
     state = %{state | ready?: true, builder: nil}
-    Enum.reduce(state.early, %{state | early: %{}}, &unheard/2)
+    Enum.reduce(state.early, %{state | early: %{}}, &Healing.unheard/2)
   end
 
   # Its table may be gone when it ends itself.
@@ -157,12 +167,12 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   end
 
   defp handle({number, _monitor, :process, pid, reason}, state) when is_integer(number),
-    do: down(state, number, pid, reason)
+    do: Healing.down(state, number, pid, reason)
 
   defp handle({:restarted, number, old, new, begun, ended}, state) do
     if state.ready? and not MapSet.member?(state.adopted, new), do: monitor(number, new)
     if number == 0, do: tell_workers(state.table, new, ended)
-    restarted(state, old, new, {begun, ended})
+    Healing.restarted(state, number, old, new, {begun, ended})
   end
 
   defp handle(:watch, state), do: Watch.look(state)
@@ -197,7 +207,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   # It comes back, unless members are not to come back with it. When this process was itself restarted,
   # it does not know the reason.
   defp supervisor_down(state, part, pid, _reason) do
-    if state.plan.nested? and not healing?(state),
+    if state.plan.nested? and not Healing.healing?(state),
       do: finish(state),
       else: Process.send_after(self(), {:gone?, part, pid}, 1_000)
 
@@ -206,88 +216,19 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   defp finish(%{supervisor: supervisor} = state) do
     if not state.ending?,
-      do: spawn(fn -> Shutdown.end_all(supervisor) end)
+      do: spawn(fn -> Reaper.end_all(supervisor) end)
 
     state
   end
 
-  # A member has ended
+  # A coordinator that was restarted already, when not all workers had their rows.
+  defp tell_who_began_before(table) do
+    case Roster.member(table, 0) do
+      {0, _pid, _begun, 0, _status, _module} ->
+        :ok
 
-  defp down(%{table: table} = state, number, pid, reason) do
-    case Roster.member(table, number) do
-      # Removed, or all is being ended.
-      nil -> state
-      {_, ^pid, _, _, :up, _} -> mark(state, number, pid, reason)
-      {_, ^pid, _, _, :down, _} -> state
-      # It is back already.
-      _other -> heard(state, number, pid, reason)
-    end
-  end
-
-  defp mark(%{table: table} = state, number, pid, reason) do
-    Roster.down(table, number, pid)
-
-    if state.ending?,
-      do: state,
-      else: state |> heard(number, pid, reason) |> Watch.restarts()
-  end
-
-  # A supervisor has asked it to end: no failure, but it may come back, as all do with one for all.
-  defp heard(state, number, pid, :shutdown), do: wait(state, number, pid, nil)
-
-  defp heard(state, number, pid, reason) do
-    failure = Failures.new(number, pid, reason)
-    index = state.failures + 1
-    Failures.put(state.table, index, failure)
-    Events.died(state, failure)
-    wait(%{state | failures: index}, number, pid, failure)
-  end
-
-  defp wait(state, number, pid, failure) do
-    case Map.pop(state.early, pid) do
-      {{begun, ended, new}, early} ->
-        {_, _, index, _} = waiting = waiting(number, failure, state.failures)
-        back(%{state | early: early}, pid, new, waiting, index, ended - begun)
-
-      {nil, _early} ->
-        if healing?(state),
-          do: put_in(state.pending[pid], waiting(number, failure, state.failures)),
-          else: state
-    end
-  end
-
-  defp waiting(number, failure, index), do: {number, failure, index, System.monotonic_time()}
-
-  defp healing?(state), do: state.plan.fault_tolerance == :self_healing
-
-  # A member is back
-
-  defp restarted(state, old, new, {begun, ended}) do
-    state = %{state | progress: {0, ended}}
-
-    case Map.pop(state.pending, old) do
-      {{_, _, index, since} = waiting, pending} ->
-        # Heard of late, it took its start at least.
-        duration = ended - min(since, begun)
-        back(%{state | pending: pending}, old, new, waiting, index, duration)
-
-      {nil, _pending} ->
-        put_in(state.early[old], {begun, ended, new})
-    end
-  end
-
-  defp back(state, old, new, {number, failure, _, _}, index, duration) do
-    microseconds = System.convert_time_unit(duration, :native, :microsecond)
-    if failure, do: Failures.put(state.table, index, %{failure | healed_us: microseconds})
-    Events.restarted(state, number, old, new, failure, duration)
-    state
-  end
-
-  # It ended and came back while members were still being started, when none was monitored yet.
-  defp unheard({old, {_begun, _ended, new} = early}, state) do
-    case Enum.find(Roster.members(state.table), &(elem(&1, 1) == new)) do
-      nil -> state
-      row -> heard(put_in(state.early[old], early), elem(row, 0), old, :unknown)
+      {0, pid, _begun, _restarts, _status, _module} ->
+        tell_workers(table, pid, System.monotonic_time())
     end
   end
 

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   # takes: where that is too long, the member is killed, and the supervisor goes on with a member that
   # has failed to start.
 
-  alias Foundation.BEAM.Ecosystem.{Roster, Shutdown}
+  alias Foundation.BEAM.Ecosystem.{Reaper, Roster}
 
   @doc "Begins to watch the start of an ecosystem."
   @spec start(struct()) :: struct()
@@ -109,14 +109,14 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
       supervisors =
         for part <- 0..System.schedulers_online(), do: Roster.get(table, {:supervisor, part})
 
-      case Shutdown.children(supervisor) -- supervisors do
+      case Reaper.children(supervisor) -- supervisors do
         children when children != [] ->
           strangers = Enum.reject(children, &MapSet.member?(known, &1))
-          if strangers == [], do: Shutdown.kill_tree(supervisor)
+          if strangers == [], do: Reaper.kill_tree(supervisor)
           Enum.each(strangers, &Process.exit(&1, :kill))
 
         [] ->
-          Shutdown.kill_tree(supervisor)
+          Reaper.kill_tree(supervisor)
       end
     end)
   end
@@ -129,7 +129,7 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
     for number <- missing do
       case part(number, plan) do
         0 -> kill_starting(table, 0)
-        part -> spawn(fn -> table |> Roster.get({:supervisor, part}) |> Shutdown.kill_tree() end)
+        part -> spawn(fn -> table |> Roster.get({:supervisor, part}) |> Reaper.kill_tree() end)
       end
     end
   end
@@ -137,5 +137,5 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   @doc "Ends all, when nobody waits for it any more."
   @spec abandon(struct()) :: pid()
   def abandon(%{supervisor: supervisor, table: table}),
-    do: spawn(fn -> Shutdown.kill_tree(supervisor, table) end)
+    do: spawn(fn -> Reaper.kill_tree(supervisor, table) end)
 end

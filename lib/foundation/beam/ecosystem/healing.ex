@@ -1,0 +1,95 @@
+defmodule Foundation.BEAM.Ecosystem.Healing do
+  @moduledoc false
+
+  # What the steward keeps of members' ends and returns: two messages for each, from two senders, which
+  # may come in either order.
+
+  alias Foundation.BEAM.Ecosystem.{Events, Failures, Roster, Watch}
+
+  @doc "A monitored member has ended."
+  @spec down(struct(), non_neg_integer(), pid(), term()) :: struct()
+  def down(%{table: table} = state, number, pid, reason) do
+    case Roster.member(table, number) do
+      # Removed, or all is being ended.
+      nil -> state
+      {_, ^pid, _, _, :up, _} -> mark(state, number, pid, reason)
+      {_, ^pid, _, _, :down, _} -> state
+      # It is back already.
+      _other -> heard(state, number, pid, reason)
+    end
+  end
+
+  defp mark(%{table: table} = state, number, pid, reason) do
+    Roster.down(table, number, pid)
+
+    if state.ending?,
+      do: state,
+      else: state |> heard(number, pid, reason) |> Watch.restarts()
+  end
+
+  # A supervisor has asked it to end: no failure, but it may come back, as all do with one for all.
+  defp heard(state, number, pid, :shutdown), do: wait(state, number, pid, nil)
+
+  defp heard(state, number, pid, reason) do
+    failure = Failures.new(number, pid, reason)
+    index = state.failures + 1
+    Failures.put(state.table, index, failure)
+    Events.died(state, failure)
+    wait(%{state | failures: index}, number, pid, failure)
+  end
+
+  defp wait(state, number, pid, failure) do
+    case Map.pop(state.early, pid) do
+      {{begun, ended, new}, early} ->
+        {_, _, index, _} = waiting = waiting(number, failure, state.failures)
+        back(%{state | early: early}, pid, new, waiting, index, ended - begun)
+
+      {nil, _early} ->
+        if healing?(state),
+          do: put_in(state.pending[pid], waiting(number, failure, state.failures)),
+          else: state
+    end
+  end
+
+  @doc "What is kept of a member that is down."
+  @spec waiting(non_neg_integer(), map() | nil, non_neg_integer()) :: tuple()
+  def waiting(number, failure, index), do: {number, failure, index, System.monotonic_time()}
+
+  @spec healing?(struct()) :: boolean()
+  def healing?(state), do: state.plan.fault_tolerance == :self_healing
+
+  @doc "A member is back; its end may not have been heard of yet."
+  @spec restarted(struct(), non_neg_integer(), pid(), pid(), {integer(), integer()}) :: struct()
+  def restarted(state, number, old, new, {begun, ended}) do
+    state = %{state | progress: {0, ended}}
+
+    case Map.pop(state.pending, old) do
+      {{_, _, index, since} = waiting, pending} ->
+        # Heard of late, it took its start at least.
+        duration = ended - min(since, begun)
+        back(%{state | pending: pending}, old, new, waiting, index, duration)
+
+      # It was removed meanwhile: nothing more will be heard of it.
+      {nil, _pending} ->
+        if Roster.member(state.table, number),
+          do: put_in(state.early[old], {begun, ended, new}),
+          else: state
+    end
+  end
+
+  defp back(state, old, new, {number, failure, _, _}, index, duration) do
+    microseconds = System.convert_time_unit(duration, :native, :microsecond)
+    if failure, do: Failures.put(state.table, index, %{failure | healed_us: microseconds})
+    Events.restarted(state, number, old, new, failure, duration)
+    state
+  end
+
+  @doc "It ended and came back while members were still being started, when none was monitored yet."
+  @spec unheard({pid(), {integer(), integer(), pid()}}, struct()) :: struct()
+  def unheard({old, {_begun, _ended, new} = early}, state) do
+    case Enum.find(Roster.members(state.table), &(elem(&1, 1) == new)) do
+      nil -> state
+      row -> heard(put_in(state.early[old], early), elem(row, 0), old, :unknown)
+    end
+  end
+end

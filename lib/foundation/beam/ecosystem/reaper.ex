@@ -1,0 +1,81 @@
+defmodule Foundation.BEAM.Ecosystem.Reaper do
+  @moduledoc false
+
+  # Ends supervisors with all that is below them.
+
+  alias Foundation.BEAM.Ecosystem.Roster
+
+  @doc "Ends a supervisor as one above it does; `:ok` also where it is gone, or was never started."
+  @spec end_all(pid() | nil) :: :ok
+  def end_all(nil), do: :ok
+
+  def end_all(supervisor) do
+    :proc_lib.stop(supervisor, :shutdown, :infinity)
+  catch
+    :exit, _gone -> :ok
+  end
+
+  @doc """
+  Kills a supervisor and all that it has started, whatever state they are in, and waits for their
+  ends. The steward ends by itself when its supervisor does: it never waits.
+  """
+  @spec kill_tree(pid(), Roster.table() | nil) :: :ok
+  def kill_tree(supervisor, table \\ nil) do
+    # A supervisor that waits for the ends of members has unlinked them.
+    processes = Enum.uniq(tree(supervisor) ++ members(table))
+    {spared, all} = Enum.split_with(processes, &spared?/1)
+    monitors = Enum.map(spared ++ all, &Process.monitor/1)
+    Enum.each(all, &Process.exit(&1, :kill))
+
+    Enum.each(monitors, fn monitor ->
+      receive do
+        {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
+      end
+    end)
+  end
+
+  defp members(nil), do: []
+
+  defp members(table) do
+    for {_, pid, _, _, _, _} <- Roster.members(table), do: pid
+  rescue
+    ArgumentError -> []
+  end
+
+  # The supervisor itself first: nobody restarts what is killed after it.
+  defp tree(pid), do: [pid | pid |> children() |> Enum.flat_map(&tree/1)]
+
+  @doc """
+  Processes that the process has started by a link. A member in its `init` is one of them, though its
+  supervisor does not know it yet.
+  """
+  @spec children(pid()) :: [pid()]
+  def children(pid) do
+    case Process.info(pid, :links) do
+      {:links, links} -> for link <- links, is_pid(link), parent(link) == pid, do: link
+      nil -> []
+    end
+  end
+
+  defp parent(pid) when node(pid) == node() do
+    case :erlang.process_info(pid, :parent) do
+      {:parent, parent} -> parent
+      _gone -> nil
+    end
+  end
+
+  defp parent(_remote), do: nil
+
+  @spared {__MODULE__, :spared}
+
+  @doc "Has the calling process left out when others are killed."
+  @spec spare() :: term()
+  def spare, do: Process.put(@spared, true)
+
+  defp spared?(pid) do
+    case Process.info(pid, :dictionary) do
+      {:dictionary, dictionary} -> List.keymember?(dictionary, @spared, 0)
+      nil -> false
+    end
+  end
+end
