@@ -115,7 +115,7 @@ defmodule Foundation.Member do
   @impl true
   def handle_info({:coordinator_changed, pid}, opts) do
     tell(opts, {:changed, opts[:role], self(), pid})
-    {:noreply, opts}
+    {:noreply, Keyword.put(opts, :coordinator, pid)}
   end
 
   def handle_info(_other, opts), do: {:noreply, opts}

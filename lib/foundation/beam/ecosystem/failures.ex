@@ -40,6 +40,15 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
   def put(table, index, failure),
     do: :ets.insert(table, {{:failure, rem(index, @kept)}, index, failure})
 
+  @doc "The failure of that process, with its index, or nothing with 0."
+  @spec find(Roster.table(), pid()) :: {failure() | nil, non_neg_integer()}
+  def find(table, pid) do
+    case :ets.select(table, [{{{:failure, :_}, :"$1", %{pid: pid}}, [], [:"$1"]}]) do
+      [index | _] -> {:ets.lookup_element(table, {:failure, rem(index, @kept)}, 3), index}
+      [] -> {nil, 0}
+    end
+  end
+
   @doc "The newest, oldest first, and how many there have been."
   @spec list(Roster.table()) :: {[failure()], non_neg_integer()}
   def list(table) do

@@ -15,9 +15,13 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
       {_, ^pid, _, _, :up, _} -> mark(state, number, pid, reason)
       {_, ^pid, _, _, :down, _} -> state
       # It is back already.
-      _other -> heard(state, number, pid, reason)
+      _other -> if twice?(state, pid, reason), do: state, else: heard(state, number, pid, reason)
     end
   end
+
+  # A steward that came after another may monitor a member twice, the second time when it is dead.
+  defp twice?(state, pid, reason),
+    do: state.successor? and reason == :noproc and not is_map_key(state.early, pid)
 
   defp mark(%{table: table} = state, number, pid, reason) do
     Roster.down(table, number, pid)
@@ -69,13 +73,33 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
         duration = ended - min(since, begun)
         back(%{state | pending: pending}, old, new, waiting, index, duration)
 
-      # It was removed meanwhile: nothing more will be heard of it.
       {nil, _pending} ->
-        if Roster.member(state.table, number),
-          do: put_in(state.early[old], {begun, ended, new}),
-          else: state
+        unheard_of(state, number, old, {begun, ended, new})
     end
   end
+
+  # Its end is still to be heard of, but not that of one which was removed meanwhile. Where another
+  # steward was before, that one may have heard of it, or nobody.
+  defp unheard_of(state, number, old, {begun, ended, new} = early) do
+    with false <- Roster.member(state.table, number) == nil,
+         {%{healed_us: nil} = failure, index} when state.successor? <-
+           Failures.find(state.table, old) do
+      back(state, old, new, {number, failure, index, begun}, index, ended - begun)
+    else
+      true ->
+        state
+
+      _not_recorded ->
+        state |> monitor_again(number, old) |> put_in([Access.key(:early), old], early)
+    end
+  end
+
+  defp monitor_again(%{successor?: true} = state, number, pid) do
+    :erlang.monitor(:process, pid, tag: number)
+    state
+  end
+
+  defp monitor_again(state, _number, _pid), do: state
 
   defp back(state, old, new, {number, failure, _, _}, index, duration) do
     microseconds = System.convert_time_unit(duration, :native, :microsecond)

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   # at each restart: what they need comes with the context, which that supervisor holds once for all its
   # children, and a worker adds no more to it than its number.
 
-  alias Foundation.BEAM.Ecosystem.{Config, Roster}
+  alias Foundation.BEAM.Ecosystem.{Config, Reaper, Roster}
   alias Foundation.Options
 
   @enforce_keys [:table, :id, :worker]
@@ -20,6 +20,9 @@ defmodule Foundation.BEAM.Ecosystem.Member do
 
   @spec start_coordinator(Roster.table(), Config.t()) :: Supervisor.on_start_child()
   def start_coordinator(table, %{coordinator: {module, opts}} = plan) do
+    with {0, old, _, _, _, _} <- Roster.member(table, 0),
+         do: Reaper.gone(old, plan.shutdown_timeout)
+
     begun = System.monotonic_time()
 
     result = start_link([ecosystem_id: plan.id, role: :coordinator], module, opts)

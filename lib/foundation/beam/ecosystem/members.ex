@@ -26,11 +26,17 @@ defmodule Foundation.BEAM.Ecosystem.Members do
   end
 
   @spec start_link(Roster.table(), Config.t()) :: Supervisor.on_start()
-  def start_link(table, plan), do: Supervisor.start_link(__MODULE__, {table, plan})
+  def start_link(table, plan) do
+    # One that does not start is tried again: the steward hears of those that have.
+    with {:ok, pid} <- Supervisor.start_link(__MODULE__, {table, plan}) do
+      Steward.supervisor(table, 0, pid)
+      {:ok, pid}
+    end
+  end
 
   @impl true
   def init({table, plan}) do
-    Steward.supervisor(table, 0, self())
+    Roster.put(table, :starting, self())
     arguments = [table, plan]
 
     flags = %{

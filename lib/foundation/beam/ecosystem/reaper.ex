@@ -16,6 +16,31 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
   end
 
   @doc """
+  Returns when the process has ended, after that time by killing it.
+
+  A supervisor that is killed while it ends its children, which it has unlinked, leaves them behind.
+  """
+  @spec gone(pid() | nil, pos_integer()) :: :ok
+  def gone(nil, _timeout), do: :ok
+
+  def gone(pid, timeout) do
+    if Process.alive?(pid), do: ask(pid, timeout), else: :ok
+  end
+
+  defp ask(pid, timeout) do
+    monitor = Process.monitor(pid)
+    Process.exit(pid, :shutdown)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, _reason} -> :ok
+    after
+      timeout ->
+        Process.exit(pid, :kill)
+        receive(do: ({:DOWN, ^monitor, :process, ^pid, _reason} -> :ok))
+    end
+  end
+
+  @doc """
   Kills a supervisor and all that it has started, whatever state they are in, and waits for their
   ends. The steward ends by itself when its supervisor does: it never waits.
   """
@@ -34,9 +59,11 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
     end)
   end
 
-  defp members(nil), do: []
+  @doc "Pids of members as the roster has them, where there still is one."
+  @spec members(Roster.table() | nil) :: [pid()]
+  def members(nil), do: []
 
-  defp members(table) do
+  def members(table) do
     for {_, pid, _, _, _, _} <- Roster.members(table), do: pid
   rescue
     ArgumentError -> []

@@ -6,6 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #
   #     {number, pid, begun, restarts, status, module}     0 is the coordinator, workers count from 1
   #     {{:supervisor, part}, pid}                         of the coordinator (0), of each part of the workers
+  #     {:starting, pid}                                   of members, when it began to start
   #     {:steward, pid}
   #     {:state, :starting | :ready | :ending}
   #     {:next, number}                                    of the worker that was added last

@@ -44,6 +44,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   @spec stop(pid(), Roster.table(), timeout()) :: :ok
   def stop(supervisor, table, timeout) do
     ending(table)
+    members = Reaper.members(table)
     monitor = Process.monitor(supervisor)
 
     # In a process of its own: replies that come too late stay there.
@@ -62,6 +63,8 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
     receive do
       {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
     end
+
+    Enum.each(members, &Reaper.gone(&1, 1))
   end
 
   # Workers of all supervisors at once, then the coordinator, then the rest.

@@ -28,7 +28,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     pending: %{},
     # Members that were back before their end was heard of: `{begun, ended}` of the new start.
     early: %{},
-    # What was monitored when this process came after another.
+    # Whether it came after another, and what it monitored then.
+    successor?: false,
     adopted: MapSet.new(),
     watching?: false
   ]
@@ -92,8 +93,13 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     Roster.put(table, :steward, self())
 
     case Roster.get(table, :state) do
-      :starting -> enter(Watch.start(%{state | builder: Process.monitor(builder)}))
-      _later -> enter(adopt(%{state | ready?: true, failures: elem(Failures.list(table), 1)}))
+      :starting ->
+        enter(Watch.start(%{state | builder: Process.monitor(builder)}))
+
+      _later ->
+        enter(
+          adopt(%{state | ready?: true, successor?: true, failures: elem(Failures.list(table), 1)})
+        )
     end
   end
 
@@ -104,11 +110,12 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     members = Roster.members(table)
     for {number, pid, _, _, :up, _} <- members, do: monitor(number, pid)
 
-    # Their ends were heard by the process before this one.
+    # Their ends were heard of by the process before this one.
     down =
-      for {number, pid, _, _, :down, _} <- members,
-          into: %{},
-          do: {pid, Healing.waiting(number, nil, 0)}
+      for {number, pid, _, _, :down, _} <- members, into: %{} do
+        {failure, index} = Failures.find(table, pid)
+        {pid, Healing.waiting(number, failure, index)}
+      end
 
     adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
     monitor_supervisors(state)
@@ -163,7 +170,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     do: supervisor_down(state, part, pid, reason)
 
   defp handle({:gone?, part, pid}, state) do
-    if Roster.get(state.table, {:supervisor, part}) == pid, do: finish(state), else: state
+    spawn(fn -> if lost?(state, part, pid), do: Reaper.end_all(state.supervisor) end)
+    state
   end
 
   defp handle({number, _monitor, :process, pid, reason}, state) when is_integer(number),
@@ -212,6 +220,16 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
       else: Process.send_after(self(), {:gone?, part, pid}, 1_000)
 
     state
+  end
+
+  # Not back, and not to come: the top supervisor answers when it is not starting it.
+  defp lost?(%{table: table, supervisor: supervisor}, part, pid) do
+    coming =
+      for {_, :restarting, _, _} <- DynamicSupervisor.which_children(supervisor), do: :restarting
+
+    coming == [] and Roster.get(table, {:supervisor, part}) == pid
+  catch
+    _kind, _it_has_ended -> false
   end
 
   defp finish(%{supervisor: supervisor} = state) do

@@ -101,7 +101,7 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   # keeps the supervisor. Both in a process of their own: to look at a process may take time.
   defp kill_starting(table, part) do
     spawn(fn ->
-      supervisor = Roster.get(table, {:supervisor, part})
+      supervisor = supervisor(table, part)
 
       known =
         MapSet.new([Roster.get(table, :steward) | Enum.map(Roster.members(table), &elem(&1, 1))])
@@ -120,6 +120,12 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
       end
     end)
   end
+
+  # One that waits for the coordinator has not started yet.
+  defp supervisor(table, 0),
+    do: Roster.get(table, :starting) || Roster.get(table, {:supervisor, 0})
+
+  defp supervisor(table, part), do: Roster.get(table, {:supervisor, part})
 
   # The table stays, for who has asked for the start, and then ends all, to learn why.
   defp give_up(%{table: table, plan: plan}, ms) do

@@ -7,11 +7,14 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
 
   use DynamicSupervisor
 
-  alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Steward}
+  alias Foundation.BEAM.Ecosystem.{Config, Member, Reaper, Roster, Steward}
   alias Foundation.{Error, Options}
 
   @spec start_link(Roster.table(), Config.t(), pos_integer()) :: Supervisor.on_start()
   def start_link(table, plan, part) do
+    # Where the one above was killed, the one before may still be ending its workers, or starting them.
+    Reaper.gone(Roster.get(table, {:supervisor, part}), plan.shutdown_timeout)
+
     with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, {table, plan}) do
       Steward.supervisor(table, part, pid)
       if Roster.get(table, :state) == :ready, do: refill(pid, table, plan, part)
@@ -102,6 +105,9 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
 
   defp start_all(numbers, supervisor, table, plan) do
     Enum.each(numbers, fn number ->
+      {_, old, _, _, _, _} = Roster.member(table, number)
+      Reaper.gone(old, plan.shutdown_timeout)
+
       case start(supervisor, plan, [number | Roster.own(table, number)]) do
         {:ok, _pid} -> :ok
         # One of them fails to start: the supervisor above counts that, and tries anew.
