@@ -19,9 +19,12 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     end
   end
 
-  # A steward that came after another may monitor a member twice, the second time when it is dead.
-  defp twice?(state, pid, reason),
-    do: state.successor? and reason == :noproc and not is_map_key(state.early, pid)
+  # A steward that came after another may monitor a member twice, the second time when it is dead: two
+  # messages, in either order.
+  defp twice?(%{successor?: true} = state, pid, reason) when not is_map_key(state.early, pid),
+    do: reason == :noproc or elem(Failures.find(state.table, pid), 0) != nil
+
+  defp twice?(_state, _pid, _reason), do: false
 
   defp mark(%{table: table} = state, number, pid, reason) do
     Roster.down(table, number, pid)
