@@ -1,0 +1,94 @@
+defmodule Foundation.BEAM.Ecosystem.RingToken do
+  @moduledoc false
+
+  # The current token of an ecosystem, in its table: `{:token, token, from}`, a row that is replaced only
+  # if it is still the one that was read. So members pass the token among themselves, and no process
+  # stands between them.
+  #
+  # Whoever replaces it sends it to its new holder: `{:ecosystem_token, token}`.
+  #
+  # No token is lost with a member. The steward takes a dead member off the list, then heals; who passes
+  # the token replaces the row, then heals. Whichever of the two comes second sees what the first did:
+  # a holder that is gone, in whose place its successor gets a new token. And who replaced the row, `from`,
+  # may have died before it sent the token: then the steward sends it, maybe a second time.
+
+  alias Foundation.BEAM.Topology.Token
+
+  @type table :: :ets.tab()
+  # The members as they are when it is called; read anew for each try.
+  @type members :: (() -> Token.members())
+
+  @doc "Gives the first member a token; where there is one already, that stays (`:exists`)."
+  @spec start(table(), members()) :: {:ok, Token.t()} | {:error, :exists} | :error
+  def start(table, members) do
+    with {:ok, token} <- Token.new(members.()) do
+      if :ets.insert_new(table, {:token, token, self()}) do
+        hand_over(token)
+        # It may have died since it was read.
+        heal(table, members)
+      else
+        {:error, :exists}
+      end
+    end
+  end
+
+  @doc "The current token."
+  @spec current(table()) :: {:ok, Token.t()} | :error
+  def current(table) do
+    case :ets.lookup(table, :token) do
+      [{:token, token, _from}] -> {:ok, token}
+      [] -> :error
+    end
+  end
+
+  @doc "Passes the token that somebody has on to the successor; `{:error, :stale}` if it is not the current one."
+  @spec pass(table(), term(), members()) :: {:ok, Token.t()} | {:error, :stale} | :error
+  def pass(table, presented, members) do
+    with {:ok, current} <- current(table),
+         {:ok, next} <- Token.pass(current, presented, members.()) do
+      if replace(table, current, next) do
+        heal(table, members)
+        {:ok, next}
+      else
+        # Nobody else can have passed it: it was taken for lost.
+        {:error, :stale}
+      end
+    end
+  end
+
+  @doc """
+  After a change of members: the current token, which is a new one if the holder is gone.
+
+  `gone` is the process that has died, if one has, `:unknown` where nobody can tell.
+  """
+  @spec heal(table(), members(), pid() | :unknown | nil) :: {:ok, Token.t()} | :error
+  def heal(table, members, gone \\ nil) do
+    with [{:token, current, from}] <- :ets.lookup(table, :token),
+         {:ok, healed} <- Token.heal(current, members.()) do
+      if healed == current do
+        if gone in [from, :unknown], do: hand_over(current)
+        {:ok, current}
+      else
+        # Whether this or another has replaced it: the next holder may be gone by now as well.
+        replace(table, current, healed)
+        heal(table, members, gone)
+      end
+    else
+      _nobody -> :error
+    end
+  end
+
+  @doc "Ends it: every token that anybody has is stale."
+  @spec stop(table()) :: true
+  def stop(table), do: :ets.delete(table, :token)
+
+  defp replace(table, current, next) do
+    guard = {:"=:=", :"$1", {:const, current}}
+    spec = [{{:token, :"$1", :_}, [guard], [{{:token, {:const, next}, self()}}]}]
+    won? = :ets.select_replace(table, spec) == 1
+    if won?, do: hand_over(next)
+    won?
+  end
+
+  defp hand_over(%Token{holder: {_role, pid}} = token), do: send(pid, {:ecosystem_token, token})
+end
