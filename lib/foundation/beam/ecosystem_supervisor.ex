@@ -193,7 +193,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   Adds a worker of that module, with the options for it, under the next number.
 
   Errors: `:not_found`, `:foreign_node`; `:start_failed` with `context.role` and `context.reason`. Raises
-  `ArgumentError` if the module does not exist or does not export `start_link/1`.
+  `ArgumentError` if the module does not exist or does not export `start_link/1`, or with
+  `spawn_opt: true` among the options `start_link/2`.
   """
   @spec add_worker(Ecosystem.ref(), module(), keyword()) :: {:ok, pid()} | {:error, Error.t()}
   def add_worker(ecosystem, module, opts \\ []) do
@@ -209,7 +210,17 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
       invalid!("module", "a module that exports start_link/1", module)
 
     Keyword.keyword?(opts) || invalid!("options", "a keyword list", opts)
+
+    case opts[:spawn_opt] do
+      given when given in [nil, false] -> :ok
+      true -> function_exported?(module, :start_link, 2) || takes_none!(module)
+      other -> invalid!("option :spawn_opt", "true or false", other)
+    end
   end
+
+  @spec takes_none!(module()) :: no_return()
+  defp takes_none!(module),
+    do: invalid!("module", "one that exports start_link/2, as :spawn_opt says", module)
 
   @doc """
   Ends a worker for good: with `:shutdown`, and after the ecosystem's `:shutdown_timeout` by killing it.

@@ -1,6 +1,22 @@
 defmodule Foundation.BEAM.Processes do
-  alias Foundation.BEAM.{Ecosystem, EcosystemSupervisor}
-  alias Foundation.BEAM.Ecosystem.{Config, Failures, Handle, Health, Info, Roster, Shutdown}
+  alias Foundation.BEAM.{Ecosystem, EcosystemSupervisor, SharedStore, Topology}
+
+  alias Foundation.BEAM.Ecosystem.{
+    Arrangement,
+    Changes,
+    Checkpoint,
+    Config,
+    Failures,
+    Handle,
+    Health,
+    Info,
+    Roster,
+    Routes,
+    Schema,
+    Shutdown,
+    Strategies
+  }
+
   alias Foundation.BEAM.Memory.Isolation
   alias Foundation.BEAM.Processes.Work
   alias Foundation.{Error, Options}
@@ -47,6 +63,44 @@ defmodule Foundation.BEAM.Processes do
   are sent `{:coordinator_changed, pid}`; it may come twice, and it is the only message that a member
   gets without having asked for any.
 
+  With `memory_strategy: :shared_heap` each gets `:shared_store` as well, see `share/2`.
+
+  ## Strategies
+
+  `memory_strategy` and `gc_strategy` become spawn options of members. They are set inside a member
+  when its `start_link/1` has returned, before others find it, which needs a process that
+  answers system messages (`GenServer`, `:gen_statem`, `Agent`, supervisors). A member of which the
+  configuration says `spawn_opt: true` is started by `start_link/2` instead, whose second argument is
+  `[spawn_opt: flags]`. Where neither is possible, the log says so once for each module, and its
+  members do without.
+
+  #{Strategies.docs() |> String.trim_trailing() |> String.replace("\n", "\n  ")}
+
+  ## Topologies
+
+  `:topology` says who is next to whom, and by whom members' messages go that `broadcast/2` and
+  `send_to/3` send; `Foundation.BEAM.Topology` compares the three. Such a message comes as
+
+    * `{:ecosystem_message, from, message}` - for the member that gets it. `from` is the sender's role, or its
+      pid where it is no member
+    * `{:ecosystem_forward, hop}` - to be passed on, by `forward/2`: to coordinators of a `:tree`, and
+      to members of a `:ring`. A member that does not pass it on keeps the message from those behind it
+
+  In a ring everybody gets messages in the order in which they pass each member, if that passes them on
+  in the order in which they come. A message is lost with a member that ends before it has passed it on.
+
+  A ring may have a token, which one member has at a time: `start_token/2`, `pass_token/2`. Members that
+  need to know all others ask for them by `subscribe/1`.
+
+  ## Snapshots
+
+  A member of a `:self_healing` ecosystem whose module exports `snapshot/1` (from its state to what is to
+  be kept) and `restore/2` (from the state of its new start and what was kept to the state that it goes on
+  with) is asked for a snapshot each `:snapshot_interval`, between two callbacks. When it comes back, it has
+  what was kept last before others find it. A fault in either function is logged, and the event
+  `[:foundation, :ecosystem, :snapshot_refused]` tells of it. `checkpoint/1` and `checkpoint/2` take one
+  in between.
+
   ## When a member ends
 
   With `fault_tolerance: :standard`, it is dead and shows as such. With `:self_healing` it is
@@ -84,7 +138,7 @@ defmodule Foundation.BEAM.Processes do
           workers: [member()],
           total_processes: non_neg_integer(),
           total_memory: non_neg_integer(),
-          topology: :tree
+          topology: Topology.name()
         }
 
   @typedoc "What `ecosystem_health/1` tells; see there."
@@ -123,7 +177,7 @@ defmodule Foundation.BEAM.Processes do
 
   A map or a keyword list:
 
-  #{Config.docs()}
+  #{Schema.docs()}
 
   ## Example
 
@@ -334,6 +388,252 @@ defmodule Foundation.BEAM.Processes do
   @spec shutdown_ecosystem(Ecosystem.ref(), keyword()) :: :ok | {:error, Error.t()}
   def shutdown_ecosystem(ecosystem, opts \\ []),
     do: Shutdown.run(ecosystem, "Processes.shutdown_ecosystem/2", opts)
+
+  # Topology
+
+  @typedoc "What names a member: its role, or its pid."
+  @type who :: Topology.role() | pid()
+
+  @doc """
+  The living members next to one, in the order of roles.
+
+  Errors: `:not_found`, `:foreign_node`, `:not_a_member`.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.neighbours(:no_such_ecosystem, :coordinator)
+      iex> error.error_type
+      :not_found
+  """
+  @spec neighbours(Ecosystem.ref(), who()) ::
+          {:ok, [{Topology.role(), pid()}]} | {:error, Error.t()}
+  def neighbours(ecosystem, member) do
+    Handle.with_table(ecosystem, "Processes.neighbours/2", fn _supervisor, table ->
+      Routes.neighbours(table, member)
+    end)
+  end
+
+  @doc """
+  Sends a message to every other member, by the topology, see "Topologies". From a process that is no
+  member it goes straight to each.
+
+  Nobody waits for it to arrive: `:ok` also where a member ends before.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.broadcast(:no_such_ecosystem, :hello)
+      iex> error.error_type
+      :not_found
+  """
+  @spec broadcast(Ecosystem.ref(), message :: term()) :: :ok | {:error, Error.t()}
+  def broadcast(ecosystem, message) do
+    Handle.with_table(ecosystem, "Processes.broadcast/2", fn _supervisor, table ->
+      Routes.broadcast(table, message)
+    end)
+  end
+
+  @doc """
+  Sends a message to one member, by the topology, see "Topologies". From a process that is no member it
+  goes straight there.
+
+  Such a process is looked for among all members at each call; a member is once.
+
+  Errors: `:not_a_member` for who it is for; `:no_route` where that one, or whoever is in between, is down.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.send_to(:no_such_ecosystem, {:worker, 1}, :hello)
+      iex> error.error_type
+      :not_found
+  """
+  @spec send_to(Ecosystem.ref(), who(), message :: term()) :: :ok | {:error, Error.t()}
+  def send_to(ecosystem, member, message) do
+    Handle.with_table(ecosystem, "Processes.send_to/3", fn _supervisor, table ->
+      Routes.send_to(table, member, message)
+    end)
+  end
+
+  @doc """
+  Passes on what came with `{:ecosystem_forward, hop}`; for the member that got it.
+
+  Errors: `:not_a_member`, and `:no_route` where who comes next is down: the message is lost then.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.forward(:no_such_ecosystem, :hop)
+      iex> error.error_type
+      :not_found
+  """
+  @spec forward(Ecosystem.ref(), hop :: term()) :: :ok | {:error, Error.t()}
+  def forward(ecosystem, hop) do
+    Handle.with_table(ecosystem, "Processes.forward/2", fn _supervisor, table ->
+      Routes.forward(table, hop)
+    end)
+  end
+
+  @doc """
+  Makes the token of a ring. The first living member gets it, or the one of that role, as
+  `{:ecosystem_token, token}`.
+
+  There is one at a time. A holder that ends loses it to its successor, who gets a new one, of a larger
+  `epoch`; the old one is refused from then on. Where a member ends while it passes the token, its
+  successor may be sent the same one twice. `Foundation.BEAM.Topology.Token` has the rules.
+
+  Errors: `:not_a_ring`, `:already_exists`, `:not_a_member`, `:no_token` where nobody lives.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.start_token(:no_such_ecosystem)
+      iex> error.error_type
+      :not_found
+  """
+  @spec start_token(Ecosystem.ref(), Topology.role() | nil) ::
+          {:ok, Topology.Token.t()} | {:error, Error.t()}
+  def start_token(ecosystem, role \\ nil) do
+    Handle.with_table(ecosystem, "Processes.start_token/2", fn _supervisor, table ->
+      Arrangement.start_token(table, role)
+    end)
+  end
+
+  @doc """
+  Passes the token on to the successor of who holds it, and returns what that one gets.
+
+  No process stands in between: whoever presents the current token replaces it.
+
+  Errors: `:stale_token` for any other than the current one, `:no_token`, `:not_a_ring`.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.pass_token(:no_such_ecosystem, :token)
+      iex> error.error_type
+      :not_found
+  """
+  @spec pass_token(Ecosystem.ref(), Topology.Token.t()) ::
+          {:ok, Topology.Token.t()} | {:error, Error.t()}
+  def pass_token(ecosystem, token) do
+    Handle.with_table(ecosystem, "Processes.pass_token/2", fn _supervisor, table ->
+      Arrangement.pass_token(table, token)
+    end)
+  end
+
+  @doc """
+  Changes the topology. Messages on their way end it by the one that they began with; a ring's token is
+  worth nothing when it is no ring any more.
+
+  Subscribers get `{:topology_changed, id, topology}`. Raises `ArgumentError` for any other than `:tree`,
+  `:mesh` and `:ring`.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.set_topology(:no_such_ecosystem, :mesh)
+      iex> error.error_type
+      :not_found
+  """
+  @spec set_topology(Ecosystem.ref(), Topology.name()) :: :ok | {:error, Error.t()}
+  def set_topology(ecosystem, topology) when topology in [:tree, :mesh, :ring] do
+    Handle.with_table(ecosystem, "Processes.set_topology/2", fn _supervisor, table ->
+      Arrangement.set(table, topology)
+    end)
+  end
+
+  def set_topology(_ecosystem, other) do
+    raise ArgumentError,
+          "expected a topology (:tree, :mesh or :ring) in Processes.set_topology/2, " <>
+            "got: #{Options.given(other)}"
+  end
+
+  @doc """
+  Has the calling process told of members that come and go, and returns those that live now, with their
+  roles.
+
+  It gets `{:members_changed, id, %{joined: members, left: members}}`, lists of `{role, pid}`. Who joins under
+  a role is in the place of whoever had it; one that is known already may be told again, so keep them as
+  a map, by role. Also `{:topology_changed, id, topology}`. A member that calls it in its `init`, with
+  its `:ecosystem_id`, hears of those that start after it when all have started.
+
+  It ends with the process, or by `unsubscribe/1`.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.subscribe(:no_such_ecosystem)
+      iex> error.error_type
+      :not_found
+  """
+  @spec subscribe(Ecosystem.ref()) :: {:ok, [{Topology.role(), pid()}]} | {:error, Error.t()}
+  def subscribe(ecosystem) do
+    Handle.with_table(ecosystem, "Processes.subscribe/1", fn _supervisor, table ->
+      Arrangement.subscribe(table)
+    end)
+  end
+
+  @doc """
+  Ends what `subscribe/1` began; messages that are on their way still come.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.unsubscribe(:no_such_ecosystem)
+      iex> error.error_type
+      :not_found
+  """
+  @spec unsubscribe(Ecosystem.ref()) :: :ok | {:error, Error.t()}
+  def unsubscribe(ecosystem) do
+    Handle.with_table(ecosystem, "Processes.unsubscribe/1", fn _supervisor, table ->
+      Changes.unsubscribe(table, self())
+      :ok
+    end)
+  end
+
+  # What members have in common, and what they leave behind
+
+  @doc """
+  Puts entries into the store that an ecosystem with `memory_strategy: :shared_heap` has, and returns
+  that store; `%{}` puts nothing.
+
+  It is a `Foundation.BEAM.SharedStore`, which ends with the ecosystem. Members get it as `:shared_store`
+  of the argument of their `start_link/1`, and read it by `Foundation.BEAM.SharedStore.fetch/2`, or parts
+  of a value by `fetch_in/3`. It is no heap of several processes, which the BEAM does not have: what a member reads is
+  copied to its heap, what it writes from there, and each heap is collected for itself. What is shared is
+  one copy outside of all heaps.
+
+  Errors: `:not_shared` for an ecosystem of another strategy, and those of
+  `Foundation.BEAM.SharedStore.put_many/3`.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.share(:no_such_ecosystem, %{})
+      iex> error.error_type
+      :not_found
+  """
+  @spec share(Ecosystem.ref(), map() | [{term(), term()}]) ::
+          {:ok, SharedStore.store()} | {:error, Error.t()}
+  def share(ecosystem, entries) do
+    Handle.with_table(ecosystem, "Processes.share/2", fn _supervisor, table ->
+      case Roster.get(table, :store) do
+        nil -> {:error, not_shared(table)}
+        store -> with :ok <- SharedStore.put_many(store, entries), do: {:ok, store}
+      end
+    end)
+  end
+
+  defp not_shared(table) do
+    text = "the ecosystem has no store: its memory_strategy is not :shared_heap"
+    Error.new(:not_shared, text, %{ecosystem: Roster.id(table)})
+  end
+
+  @doc """
+  Takes a snapshot of the calling member as soon as it has come out of its callback; see "Snapshots".
+
+  A crash inside that callback loses it: `checkpoint/2` does not wait.
+
+  Errors: `:not_a_member`, `:no_snapshots` where its module does not export `snapshot/1` and `restore/2`.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.checkpoint(:no_such_ecosystem)
+      iex> error.error_type
+      :not_found
+  """
+  @spec checkpoint(Ecosystem.ref()) :: :ok | {:error, Error.t()}
+  def checkpoint(ecosystem) do
+    Handle.with_table(ecosystem, "Processes.checkpoint/1", fn _supervisor, table ->
+      Checkpoint.soon(table)
+    end)
+  end
+
+  @doc """
+  Keeps the term as the snapshot of the calling member: it is kept when this returns.
+
+  Errors: `:not_a_member`, `:no_snapshots` where its module does not export `restore/2`, `:too_large`,
+  which leaves the one before.
+
+      iex> {:error, error} = Foundation.BEAM.Processes.checkpoint(:no_such_ecosystem, %{done: 3})
+      iex> error.error_type
+      :not_found
+  """
+  @spec checkpoint(Ecosystem.ref(), snapshot :: term()) :: :ok | {:error, Error.t()}
+  def checkpoint(ecosystem, snapshot) do
+    Handle.with_table(ecosystem, "Processes.checkpoint/2", fn _supervisor, table ->
+      Checkpoint.now(table, snapshot)
+    end)
+  end
 
   # Work apart
 

@@ -4,92 +4,14 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   # From what the user gives to what the ecosystem is built by. Every fault is told at once: whoever
   # writes a configuration wants to correct it once.
 
+  alias Foundation.BEAM.Ecosystem.{Schema, Snapshots, Strategies}
   alias Foundation.{Error, Options}
 
-  @most_ms 0xFFFFFFFF
-
-  @timeout {:custom, "a number of milliseconds from 1 to #{@most_ms}",
-            &__MODULE__.milliseconds?/1}
-
-  @schema Options.schema!(
-            coordinator: [
-              type: {:custom, "a module, or `{module, options}`", &__MODULE__.coordinator?/1},
-              required: true,
-              doc:
-                "What coordinates: a module that exports `start_link/1`, alone or with options for it."
-            ],
-            workers: [
-              type: {:custom, "`{module, options}`", &__MODULE__.workers?/1},
-              required: true,
-              doc:
-                "What works. `count:` among the options is how many there are: an integer from 1, " <>
-                  "`:cpu_count` or `:auto_scale` (both: as many as schedulers are online), 1 where " <>
-                  "it is not given. Each worker gets the other options."
-            ],
-            id: [
-              type:
-                {:custom, "an atom (none such as `:_` or `:\"$1\"`), a string or an integer",
-                 &__MODULE__.id?/1},
-              doc: "The name of the ecosystem, one of its own on the node. Default: one is made."
-            ],
-            fault_tolerance: [
-              type: {:in, [:standard, :self_healing]},
-              default: :standard,
-              doc:
-                "Whether members that die stay dead (`:standard`) or come back (`:self_healing`)."
-            ],
-            supervision: [
-              type: {:in, [:one_for_one, :one_for_all, :rest_for_one]},
-              default: :one_for_one,
-              doc:
-                "Who is restarted when a member dies, of a `:self_healing` ecosystem: that member; " <>
-                  "all members; or that member, and all workers when it is the coordinator."
-            ],
-            max_restarts: [
-              type: {:integer, 0, 1_000_000},
-              doc:
-                "Restarts within `max_seconds` after one more of which the ecosystem ends: of the " <>
-                  "coordinator, and of each supervisor of workers. Default: 3 for the coordinator, " <>
-                  "for workers their count where that is more."
-            ],
-            max_seconds: [
-              type: {:integer, 1, 86_400},
-              default: 5,
-              doc: "See `max_restarts`."
-            ],
-            start_timeout: [
-              type: @timeout,
-              default: 5_000,
-              doc: "Milliseconds that each `start_link/1` may take, at restarts too."
-            ],
-            startup_timeout: [
-              type: @timeout,
-              default: 60_000,
-              doc: "Milliseconds that the start of all members may take."
-            ],
-            shutdown_timeout: [
-              type: @timeout,
-              default: 5_000,
-              doc: "Milliseconds from `:shutdown` until a member is killed."
-            ],
-            distribution: [
-              type: {:in, [:local]},
-              default: :local,
-              doc: "Where members run: on this node. `:cluster_wide` is not available."
-            ],
-            monitor: [
-              type: :boolean,
-              default: false,
-              doc:
-                "Whether the process that calls `spawn_ecosystem/1` monitors the members that the " <>
-                  "ecosystem starts with; see `:monitors` of `Foundation.BEAM.Ecosystem`."
-            ]
-          )
-
+  @schema Schema.schema()
   @keys @schema.order
 
   # What members are told on their own account.
-  @reserved [:ecosystem_id, :role, :coordinator, :worker_id]
+  @reserved [:ecosystem_id, :role, :coordinator, :worker_id, :shared_store]
 
   # From here on, a second supervisor of workers saves more time than it costs.
   @one_part 256
@@ -110,15 +32,21 @@ defmodule Foundation.BEAM.Ecosystem.Config do
     :startup_timeout,
     :shutdown_timeout,
     :monitor,
-    :nested?
+    :nested?,
+    :topology,
+    :shared?,
+    # Of coordinator and workers: spawn options, and whether `start_link/2` takes them.
+    :flags,
+    :spawn_opt,
+    :snapshots?,
+    :snapshot_interval,
+    :max_snapshot_bytes,
+    :sample_interval
   ]
 
   @type t :: %__MODULE__{}
 
   @type fault :: %{key: atom(), message: String.t()}
-
-  @spec docs() :: String.t()
-  def docs, do: Options.docs(@schema)
 
   @doc "The plan, or an error whose `context.faults` has all that is wrong."
   @spec new(term()) :: {:ok, t()} | {:error, Error.t()}
@@ -179,13 +107,16 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   # Modules and options of members, where they have the right form.
 
   defp module_faults(given) do
-    coordinator = for {:coordinator, value} <- given, coordinator?(value), do: member(value)
-    workers = for {:workers, value} <- given, workers?(value), do: member(value)
+    coordinator =
+      for {:coordinator, value} <- given, Schema.coordinator?(value), do: member(value)
+
+    workers = for {:workers, value} <- given, Schema.workers?(value), do: member(value)
     faults_of(:coordinator, coordinator) ++ faults_of(:workers, workers) ++ count_faults(workers)
   end
 
   defp faults_of(key, [{module, opts}]) do
     exports(key, module) ++
+      spawn_opt_faults(key, module, opts[:spawn_opt]) ++
       for name <- @reserved, Keyword.has_key?(opts, name) do
         %{key: key, message: "option #{inspect(name)} of #{inspect(key)} is set by the ecosystem"}
       end
@@ -205,6 +136,22 @@ defmodule Foundation.BEAM.Ecosystem.Config do
       true ->
         []
     end
+  end
+
+  defp spawn_opt_faults(_key, _module, given) when given in [nil, false], do: []
+
+  defp spawn_opt_faults(key, module, true) do
+    if function_exported?(module, :start_link, 2) do
+      []
+    else
+      text = "the module #{inspect(module)} of #{inspect(key)} does not export start_link/2"
+      [%{key: key, message: text <> ", which :spawn_opt asks for"}]
+    end
+  end
+
+  defp spawn_opt_faults(key, _module, given) do
+    text = "invalid :spawn_opt of #{inspect(key)}: expected true or false"
+    [%{key: key, message: "#{text}, got: #{Options.given(given)}"}]
   end
 
   defp count_faults([{_module, opts}]) do
@@ -242,11 +189,15 @@ defmodule Foundation.BEAM.Ecosystem.Config do
     {worker, opts} = member(values.workers)
     {count, opts} = Keyword.pop(opts, :count, 1)
     count = if is_atom(count), do: System.schedulers_online(), else: count
+    {worker_given?, opts} = Keyword.pop(opts, :spawn_opt, false)
+    {coordinator, coordinator_opts} = member(values.coordinator)
+    {given?, coordinator_opts} = Keyword.pop(coordinator_opts, :spawn_opt, false)
+    healing? = values.fault_tolerance == :self_healing
 
     %__MODULE__{
       id: values.id || unique_id(),
       config: config,
-      coordinator: member(values.coordinator),
+      coordinator: {coordinator, coordinator_opts},
       worker: {worker, opts},
       count: count,
       parts: if(count < @one_part, do: 1, else: System.schedulers_online()),
@@ -258,9 +209,20 @@ defmodule Foundation.BEAM.Ecosystem.Config do
       startup_timeout: values.startup_timeout,
       shutdown_timeout: values.shutdown_timeout,
       monitor: values.monitor,
-      nested?: values.fault_tolerance == :self_healing and values.supervision != :one_for_one
+      nested?: healing? and values.supervision != :one_for_one,
+      topology: values.topology,
+      shared?: values.memory_strategy == :shared_heap,
+      flags: {flags(values, :coordinator), flags(values, :worker)},
+      spawn_opt: {given? == true, worker_given? == true},
+      # Who stays dead needs none.
+      snapshots?: healing? and (Snapshots.able?(coordinator) or Snapshots.able?(worker)),
+      snapshot_interval: values.snapshot_interval,
+      max_snapshot_bytes: values.max_snapshot_bytes,
+      sample_interval: values.sample_interval
     }
   end
+
+  defp flags(values, kind), do: Strategies.flags(values.memory_strategy, values.gc_strategy, kind)
 
   # One of its own also after the VM has been restarted, as logs are read.
   defp unique_id do
@@ -270,25 +232,6 @@ defmodule Foundation.BEAM.Ecosystem.Config do
 
   defp member(module) when is_atom(module), do: {module, []}
   defp member({_module, _opts} = member), do: member
-
-  @doc false
-  def coordinator?(module) when is_atom(module), do: module not in [nil, true, false]
-  def coordinator?(member), do: workers?(member)
-
-  @doc false
-  def workers?({module, opts}) when is_atom(module),
-    do: module not in [nil, true, false] and Keyword.keyword?(opts)
-
-  def workers?(_other), do: false
-
-  @doc false
-  def id?(id) when is_atom(id),
-    do: id not in [nil, :_] and not match?("$" <> _, Atom.to_string(id))
-
-  def id?(id), do: is_binary(id) or is_integer(id)
-
-  @doc false
-  def milliseconds?(ms), do: is_integer(ms) and ms in 1..@most_ms
 
   defp error(faults) do
     text = "invalid ecosystem: " <> Enum.map_join(faults, "; ", & &1.message)

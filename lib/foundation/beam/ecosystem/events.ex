@@ -36,6 +36,32 @@ defmodule Foundation.BEAM.Ecosystem.Events do
     execute(event, %{duration: duration}, metadata)
   end
 
+  @doc "Tells of a snapshot that was not taken, or not restored, also in the log."
+  @spec snapshot_refused(term(), non_neg_integer(), pid(), term()) :: :ok
+  def snapshot_refused(id, number, pid, reason) do
+    role = Roster.role(number)
+
+    Logger.warning(
+      "ecosystem #{inspect(id)}: the snapshot of #{inspect(role)} #{refusal(reason)}"
+    )
+
+    execute(:snapshot_refused, %{count: 1}, %{id: id, role: role, pid: pid, reason: reason})
+  end
+
+  defp refusal({:too_large, limit}), do: "takes more than #{limit} bytes, the one before stays"
+  defp refusal({:failed, reason}), do: "was not taken: #{Options.given(reason)}"
+  defp refusal({:not_restored, reason}), do: "was not restored: #{Options.given(reason)}"
+
+  @spec topology_changed(term(), atom(), atom()) :: :ok
+  def topology_changed(id, name, previous),
+    do: execute(:topology_changed, %{count: 1}, %{id: id, topology: name, previous: previous})
+
+  @spec messages(term(), map()) :: :ok
+  def messages(id, measurements), do: execute(:message_processed, measurements, %{id: id})
+
+  @spec collections(term(), map()) :: :ok
+  def collections(id, measurements), do: execute(:gc_completed, measurements, %{id: id})
+
   @doc "Tells that the ecosystem ends, and loudly where nobody has asked for it."
   @spec stopped(struct(), term()) :: :ok
   def stopped(state, reason) do

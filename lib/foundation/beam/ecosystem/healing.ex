@@ -4,19 +4,32 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   # What the steward keeps of members' ends and returns: two messages for each, from two senders, which
   # may come in either order.
 
-  alias Foundation.BEAM.Ecosystem.{Events, Failures, Roster, Watch}
+  alias Foundation.BEAM.Ecosystem.{Changes, Events, Failures, Roster, Watch}
 
   @doc "A monitored member has ended."
   @spec down(struct(), non_neg_integer(), pid(), term()) :: struct()
   def down(%{table: table} = state, number, pid, reason) do
     case Roster.member(table, number) do
       # Removed, or all is being ended.
-      nil -> state
+      nil -> left(state, number, pid)
       {_, ^pid, _, _, :up, _} -> mark(state, number, pid, reason)
       {_, ^pid, _, _, :down, _} -> state
       # It is back already.
-      _other -> if twice?(state, pid, reason), do: state, else: heard(state, number, pid, reason)
+      _other -> if twice?(state, pid, reason), do: state, else: behind(state, number, pid, reason)
     end
+  end
+
+  # Its successor has been told of already; but it may have had the token, or been passing it on.
+  defp behind(state, number, pid, reason) do
+    Changes.heal(state.table, [{Roster.role(number), pid}])
+    heard(state, number, pid, reason)
+  end
+
+  defp left(%{ending?: true} = state, _number, _pid), do: state
+
+  defp left(state, number, pid) do
+    Changes.happened(state.table, state.id, [{Roster.role(number), pid}], [])
+    state
   end
 
   # A steward that came after another may monitor a member twice, the second time when it is dead: two
@@ -31,7 +44,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
     if state.ending?,
       do: state,
-      else: state |> heard(number, pid, reason) |> Watch.restarts()
+      else: state |> left(number, pid) |> heard(number, pid, reason) |> Watch.restarts()
   end
 
   # A supervisor has asked it to end: no failure, but it may come back, as all do with one for all.
@@ -69,6 +82,10 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   @spec restarted(struct(), non_neg_integer(), pid(), pid(), {integer(), integer()}) :: struct()
   def restarted(state, number, old, new, {begun, ended}) do
     state = %{state | progress: {0, ended}}
+    role = Roster.role(number)
+    told? = is_map_key(state.pending, old)
+    left = if told?, do: [], else: [{role, old}]
+    if state.ready?, do: Changes.happened(state.table, state.id, left, [{role, new}])
 
     case Map.pop(state.pending, old) do
       {{_, _, index, since} = waiting, pending} ->

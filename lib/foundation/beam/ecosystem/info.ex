@@ -26,6 +26,7 @@ defmodule Foundation.BEAM.Ecosystem.Info do
       coordinator: coordinator,
       workers: alive,
       supervisor: supervisor,
+      topology: Roster.topology(table),
       config: config,
       started_at: started_at,
       health_status: status(coordinator, length(alive), length(workers)),
@@ -54,7 +55,7 @@ defmodule Foundation.BEAM.Ecosystem.Info do
       workers: workers,
       total_processes: length(living),
       total_memory: living |> Enum.map(&(&1.memory || 0)) |> Enum.sum(),
-      topology: :tree
+      topology: Roster.topology(table)
     }
   end
 

@@ -5,18 +5,33 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   # at each restart: what they need comes with the context, which that supervisor holds once for all its
   # children, and a worker adds no more to it than its number.
 
-  alias Foundation.BEAM.Ecosystem.{Config, Reaper, Roster}
+  alias Foundation.BEAM.Ecosystem.{Config, Events, Reaper, Roster, Snapshots, Strategies}
   alias Foundation.Options
 
-  @enforce_keys [:table, :id, :worker]
-  defstruct [:table, :id, :worker]
+  # Milliseconds that a restored member may take before it comes to it, or half of `start_timeout`.
+  @patience 1_000
+
+  @enforce_keys [:table, :id, :worker, :flags, :spawn_opt?, :store, :patience]
+  defstruct [:table, :id, :worker, :flags, :spawn_opt?, :store, :patience]
 
   @type t :: %__MODULE__{}
 
   @doc "What starts of workers need."
   @spec new(Roster.table(), Config.t()) :: t()
-  def new(table, plan),
-    do: %__MODULE__{table: table, id: plan.id, worker: plan.worker}
+  def new(table, plan), do: new(table, plan, 1, plan.worker)
+
+  # Of coordinators the first of what the plan has in pairs, of workers the second.
+  defp new(table, plan, kind, worker) do
+    %__MODULE__{
+      table: table,
+      id: plan.id,
+      worker: worker,
+      flags: elem(plan.flags, kind),
+      spawn_opt?: elem(plan.spawn_opt, kind),
+      store: if(plan.shared?, do: Roster.get(table, :store)),
+      patience: min(@patience, max(1, div(plan.start_timeout, 2)))
+    }
+  end
 
   @spec start_coordinator(Roster.table(), Config.t()) :: Supervisor.on_start_child()
   def start_coordinator(table, %{coordinator: {module, opts}} = plan) do
@@ -24,8 +39,9 @@ defmodule Foundation.BEAM.Ecosystem.Member do
          do: Reaper.gone(old, plan.shutdown_timeout)
 
     begun = System.monotonic_time()
+    context = new(table, plan, 0, nil)
 
-    result = start_link([ecosystem_id: plan.id, role: :coordinator], module, opts)
+    result = start_link([ecosystem_id: plan.id, role: :coordinator], context, 0, module, opts)
     with {_when, pid} when is_pid(pid) <- started(result, table, 0, module, begun), do: {:ok, pid}
   end
 
@@ -40,19 +56,21 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   end
 
   @doc "A worker that was added with a module and options of its own."
-  @spec start_worker(t(), pos_integer(), module(), keyword()) ::
+  @spec start_worker(t(), pos_integer(), module(), keyword(), boolean()) ::
           DynamicSupervisor.on_start_child()
-  def start_worker(context, number, module, opts),
-    do: context |> start(number, module, opts) |> informed(context)
+  def start_worker(context, number, module, opts, spawn_opt?),
+    do: %{context | spawn_opt?: spawn_opt?} |> start(number, module, opts) |> informed(context)
 
-  defp start(%{table: table, id: id}, number, module, opts) do
+  defp start(%{table: table, id: id} = context, number, module, opts) do
     begun = System.monotonic_time()
     coordinator = Roster.coordinator(table)
     role = {:worker, number}
     own = [ecosystem_id: id, role: role, worker_id: number, coordinator: coordinator]
 
     with {first_or_again, pid} when is_pid(pid) <-
-           own |> start_link(module, opts) |> started(table, number, module, begun),
+           own
+           |> start_link(context, number, module, opts)
+           |> started(table, number, module, begun),
          do: {first_or_again, pid, coordinator}
   end
 
@@ -69,8 +87,33 @@ defmodule Foundation.BEAM.Ecosystem.Member do
     {:ok, pid}
   end
 
-  defp start_link(own, module, []), do: module.start_link(own)
-  defp start_link(own, module, opts), do: module.start_link(own ++ opts)
+  # Before anybody finds it in the roster, it has its spawn options, and what was kept for it.
+  defp start_link(own, %{flags: flags} = context, number, module, opts) do
+    argument = own |> with_store(context.store) |> with_options(opts)
+    {result, how} = Strategies.start_link(module, argument, flags, context.spawn_opt?)
+    if how == :impossible, do: Strategies.warn_once(context.table, context.id, module)
+
+    if :ets.member(context.table, {:snapshot, number}),
+      do: restore(result, context, number, module)
+
+    result
+  end
+
+  defp with_store(own, nil), do: own
+  defp with_store(own, store), do: own ++ [shared_store: store]
+
+  defp with_options(own, []), do: own
+  defp with_options(own, opts), do: own ++ opts
+
+  defp restore({:ok, pid, _more}, context, number, module),
+    do: restore({:ok, pid}, context, number, module)
+
+  defp restore({:ok, pid}, %{table: table} = context, number, module) when is_pid(pid) do
+    with {:failed, reason} <- Snapshots.restore(table, number, pid, module, context.patience),
+         do: Events.snapshot_refused(context.id, number, pid, {:not_restored, reason})
+  end
+
+  defp restore(_not_started, _context, _number, _module), do: :ok
 
   defp started({:ok, pid}, table, number, module, begun) when is_pid(pid) do
     case Roster.started(table, number, pid, module, begun) do

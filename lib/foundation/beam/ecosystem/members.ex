@@ -13,16 +13,18 @@ defmodule Foundation.BEAM.Ecosystem.Members do
 
   use Supervisor
 
-  alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Steward, Workers}
+  alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Steward, Ticker, Workers}
 
   @doc "What the top supervisor is to start; it prepends table and plan to the arguments itself."
   @spec specs(Config.t()) :: [Supervisor.child_spec()]
-  def specs(%{nested?: false} = plan), do: [coordinator(plan, []) | parts(plan, [])]
+  def specs(%{nested?: false} = plan),
+    do: [coordinator(plan, []) | parts(plan, [])] ++ Ticker.specs(plan)
 
   # Members that are to stay dead do not come back with it.
   def specs(plan) do
     restart = if plan.fault_tolerance == :standard, do: :temporary, else: :transient
-    [%{supervisor({__MODULE__, :start_link, []}) | id: __MODULE__, restart: restart}]
+    members = %{supervisor({__MODULE__, :start_link, []}) | id: __MODULE__, restart: restart}
+    [members | Ticker.specs(plan)]
   end
 
   @spec start_link(Roster.table(), Config.t()) :: Supervisor.on_start()

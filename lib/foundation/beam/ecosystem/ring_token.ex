@@ -12,16 +12,21 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   # a holder that is gone, in whose place its successor gets a new token. And who replaced the row, `from`,
   # may have died before it sent the token: then the steward sends it, maybe a second time.
 
+  alias Foundation.BEAM.Topology
   alias Foundation.BEAM.Topology.Token
 
   @type table :: :ets.tab()
   # The members as they are when it is called; read anew for each try.
   @type members :: (() -> Token.members())
 
-  @doc "Gives the first member a token; where there is one already, that stays (`:exists`)."
-  @spec start(table(), members()) :: {:ok, Token.t()} | {:error, :exists} | :error
-  def start(table, members) do
-    with {:ok, token} <- Token.new(members.()) do
+  @doc """
+  Gives a member a token, the first one unless it is named; where there is a token already, that stays
+  (`:exists`).
+  """
+  @spec start(table(), members(), Topology.role() | nil) ::
+          {:ok, Token.t()} | {:error, :exists} | :error
+  def start(table, members, role \\ nil) do
+    with {:ok, token} <- members.() |> Enum.filter(&(role in [nil, elem(&1, 0)])) |> Token.new() do
       if :ets.insert_new(table, {:token, token, self()}) do
         hand_over(token)
         # It may have died since it was read.

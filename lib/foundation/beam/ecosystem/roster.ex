@@ -15,6 +15,13 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:plan, plan}                                      without what members are given
   #     {:fault, number, reason}                           what the start was given up for
   #     {{:failure, slot}, number, failure}                see `Failures`
+  #     {:topology, name}
+  #     {:token, token, from}                              see `RingToken`
+  #     {{:subscriber, pid}}                               who is told of changes, see `Changes`
+  #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
+  #     {:ticker, pid}, {:sample, figures}                 see `Ticker`
+  #     {:store, store}                                    of `memory_strategy: :shared_heap`
+  #     {{:without_flags, module}, true}                   see `Strategies`
   #
   # `begun` is when its start began, in monotonic time and native units; `status` is `:up`, or `:down` from when the steward
   # hears of a member's end until the member is back.
@@ -22,6 +29,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   # Rows are small on purpose: there is one for each of perhaps a hundred thousand workers.
 
   alias Foundation.BEAM.Ecosystem.Config
+  alias Foundation.BEAM.{SharedStore, Topology}
   alias Foundation.ProcessRegistry
 
   @type table :: :ets.tid()
@@ -32,6 +40,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   # Of rows whose key is a number.
   @members [{{:"$1", :_, :_, :_, :_, :_}, [{:is_integer, :"$1"}], [:"$_"]}]
   @workers [{{:"$1", :_, :_, :_, :_, :_}, [{:>, :"$1", 0}, {:is_integer, :"$1"}], [:"$_"]}]
+  @living [{{:"$1", :"$2", :_, :_, :up, :_}, [{:is_integer, :"$1"}], [{{:"$1", :"$2"}}]}]
   @numbers [{{:"$1", :_, :_, :_, :_, :_}, [{:>, :"$1", 0}, {:is_integer, :"$1"}], [:"$1"]}]
 
   @doc "The table of a new ecosystem, which belongs to the calling process, its top supervisor."
@@ -44,12 +53,17 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
       {{:supervisor, 0}, self()},
       {:plan, Config.without_data(plan)},
       {:state, :starting},
+      {:topology, plan.topology},
       {:next, plan.count}
     ]
 
-    :ets.insert(table, [about | rows])
+    :ets.insert(table, [about | store(plan) ++ rows])
     table
   end
+
+  # It ends with the calling process, and with the table.
+  defp store(%{shared?: false}), do: []
+  defp store(_plan), do: [{:store, SharedStore.new(owner: self())}]
 
   @doc "Writes down that a member has started: for the first time, or anew, after that pid."
   @spec started(table(), non_neg_integer(), pid(), module(), integer()) ::
@@ -82,9 +96,31 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   @spec workers(table()) :: [row()]
   def workers(table), do: table |> :ets.select(@workers) |> :lists.sort()
 
+  @doc "Roles and pids of members that are up, as far as is known, in the order of topologies."
+  @spec living(table()) :: [{Topology.role(), pid()}]
+  def living(table) do
+    for {number, pid} <- table |> :ets.select(@living) |> :lists.sort(), do: {role(number), pid}
+  end
+
+  @doc "Role and pid of that role's member, if it is up."
+  @spec up(table(), non_neg_integer()) :: {:ok, pid()} | :error
+  def up(table, number) do
+    case :ets.lookup(table, number) do
+      [{_number, pid, _begun, _restarts, :up, _module}] -> {:ok, pid}
+      _not_up -> :error
+    end
+  end
+
   @doc "The numbers of the workers, in no order."
   @spec numbers(table()) :: [pos_integer()]
   def numbers(table), do: :ets.select(table, @numbers)
+
+  @doc "The member of that pid, the coordinator or a worker; it looks at all of them."
+  @spec place(table(), pid()) :: non_neg_integer() | nil
+  def place(table, pid) do
+    row = {:"$1", pid, :_, :_, :_, :_}
+    table |> :ets.select([{row, [{:is_integer, :"$1"}], [:"$1"]}]) |> List.first()
+  end
 
   @doc "How much has been started so far, as a figure that only grows until all is."
   @spec progress(table()) :: non_neg_integer()
@@ -149,6 +185,15 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   @spec role(non_neg_integer()) :: :coordinator | {:worker, pos_integer()}
   def role(0), do: :coordinator
   def role(number), do: {:worker, number}
+
+  @doc "The number of a role, `nil` for anything else."
+  @spec number(term()) :: non_neg_integer() | nil
+  def number(:coordinator), do: 0
+  def number({:worker, number}) when is_integer(number) and number > 0, do: number
+  def number(_other), do: nil
+
+  @spec topology(table()) :: Topology.name()
+  def topology(table), do: get(table, :topology)
 
   # Finding
 

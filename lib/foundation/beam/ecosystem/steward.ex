@@ -11,7 +11,16 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   use GenServer
 
-  alias Foundation.BEAM.Ecosystem.{Config, Events, Failures, Healing, Reaper, Roster, Watch}
+  alias Foundation.BEAM.Ecosystem.{
+    Changes,
+    Config,
+    Events,
+    Failures,
+    Healing,
+    Reaper,
+    Roster,
+    Watch
+  }
 
   defstruct [
     :table,
@@ -72,6 +81,10 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   def added(table, number, pid),
     do: GenServer.cast(Roster.get(table, :steward), {:added, number, pid})
 
+  @doc "Tells of a process that wants to hear of changes."
+  @spec subscribed(Roster.table(), pid()) :: :ok
+  def subscribed(table, pid), do: GenServer.cast(Roster.get(table, :steward), {:subscribed, pid})
+
   @impl true
   def init({table, plan, supervisor, builder}) do
     Process.flag(:trap_exit, true)
@@ -119,6 +132,10 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
     adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
     monitor_supervisors(state)
+    table |> Changes.subscribers() |> Enum.each(&monitor(:subscriber, &1))
+    Changes.heal(table, :unknown)
+    # What happened since the process before this one ended, nobody was told.
+    Changes.happened(table, state.id, [], Roster.living(table))
 
     Watch.restarts(%{
       state
@@ -149,6 +166,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
     monitor_supervisors(state)
     tell_who_began_before(table)
+    # Who subscribed while it started, in an `init`.
+    Changes.happened(table, state.id, [], Roster.living(table))
     state = %{state | ready?: true, builder: nil}
     Enum.reduce(state.early, %{state | early: %{}}, &Healing.unheard/2)
   end
@@ -158,6 +177,17 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   defp handle({:added, number, pid}, state) do
     monitor(number, pid)
+    Changes.happened(state.table, state.id, [], [{Roster.role(number), pid}])
+    state
+  end
+
+  defp handle({:subscribed, pid}, state) do
+    monitor(:subscriber, pid)
+    state
+  end
+
+  defp handle({:subscriber, _monitor, :process, pid, _reason}, state) do
+    Changes.unsubscribe(state.table, pid)
     state
   end
 

@@ -103,8 +103,8 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
     spawn(fn ->
       supervisor = supervisor(table, part)
 
-      known =
-        MapSet.new([Roster.get(table, :steward) | Enum.map(Roster.members(table), &elem(&1, 1))])
+      own = [Roster.get(table, :steward), Roster.get(table, :ticker)]
+      known = MapSet.new(own ++ Enum.map(Roster.members(table), &elem(&1, 1)))
 
       supervisors =
         for part <- 0..System.schedulers_online(), do: Roster.get(table, {:supervisor, part})

@@ -7,7 +7,7 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
 
   use DynamicSupervisor
 
-  alias Foundation.BEAM.Ecosystem.{Config, Member, Reaper, Roster, Steward}
+  alias Foundation.BEAM.Ecosystem.{Config, Member, Reaper, Roster, Snapshots, Steward, Ticker}
   alias Foundation.{Error, Options}
 
   @spec start_link(Roster.table(), Config.t(), pos_integer()) :: Supervisor.on_start()
@@ -50,11 +50,14 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
   def add(table, module, opts) do
     plan = Roster.plan(table)
     number = Roster.next(table)
-    Roster.put(table, {:own, number}, [module, opts])
+    {spawn_opt?, opts} = Keyword.pop(opts, :spawn_opt, false)
+    own = [module, opts, spawn_opt?]
+    Roster.put(table, {:own, number}, own)
 
-    case start(supervisor(table, plan, number), plan, [number, module, opts]) do
+    case start(supervisor(table, plan, number), plan, [number | own]) do
       {:ok, pid} ->
         Steward.added(table, number, pid)
+        Ticker.needed(table, plan, module)
         {:ok, pid}
 
       {:error, reason} ->
@@ -73,6 +76,7 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
     if number && Roster.forget(table, number, pid) do
       table |> supervisor(Roster.plan(table), number) |> terminate(table, number, pid)
       :ets.delete(table, {:own, number})
+      Snapshots.forget(table, number)
       :ok
     else
       {:error, :not_found}

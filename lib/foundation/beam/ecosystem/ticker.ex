@@ -1,0 +1,120 @@
+defmodule Foundation.BEAM.Ecosystem.Ticker do
+  @moduledoc false
+
+  # Does what comes round by the clock: asks members for snapshots, and counts what they did. It stands
+  # below the top supervisor of ecosystems that have one of the two; others do without it. What it may
+  # have to wait for, the steward must not.
+
+  use GenServer
+
+  alias Foundation.BEAM.Ecosystem.{Config, Events, Roster, Samples, Snapshots}
+  alias Foundation.BEAM.Ecosystem.Snapshots.Rounds
+
+  defstruct [:table, :id, :plan, rounds: Rounds.new(), able: %{}, sample: nil]
+
+  @spec start_link(Roster.table(), Config.t()) :: GenServer.on_start()
+  def start_link(table, plan) do
+    GenServer.start_link(__MODULE__, {table, plan.id, Config.without_data(plan)})
+  end
+
+  @doc "What the top supervisor starts, which prepends table and plan to the arguments."
+  @spec specs(Config.t()) :: [Supervisor.child_spec()]
+  def specs(%{snapshots?: false, sample_interval: nil}), do: []
+  def specs(_plan), do: [%{id: __MODULE__, start: {__MODULE__, :start_link, []}}]
+
+  @doc "Starts one for a worker whose module has snapshots, where there is none yet."
+  @spec needed(Roster.table(), Config.t(), module()) :: :ok
+  def needed(table, plan, module) do
+    wanted = %{
+      plan
+      | snapshots?: plan.fault_tolerance == :self_healing and Snapshots.able?(module)
+    }
+
+    for spec <- specs(wanted), :ets.insert_new(table, {:ticker, nil}) do
+      {_id, supervisor, _started_at, _config} = Roster.about(table)
+      DynamicSupervisor.start_child(supervisor, spec)
+    end
+
+    :ok
+  end
+
+  @impl true
+  def init({table, id, plan}) do
+    Roster.put(table, :ticker, self())
+    Process.send_after(self(), :snapshots, plan.snapshot_interval)
+    if plan.sample_interval, do: Process.send_after(self(), :sample, plan.sample_interval)
+    {:ok, %__MODULE__{table: table, id: id, plan: plan, sample: Samples.new()}}
+  end
+
+  @impl true
+  def handle_info(message, state) do
+    {:noreply, handle(message, state)}
+  rescue
+    # The table is gone, and this process is next.
+    error in ArgumentError ->
+      if :ets.info(state.table, :owner) == :undefined,
+        do: {:noreply, state},
+        else: reraise(error, __STACKTRACE__)
+  end
+
+  defp handle(:snapshots, %{table: table, plan: plan} = state) do
+    Process.send_after(self(), :snapshots, plan.snapshot_interval)
+    rows = Roster.members(table)
+
+    able =
+      for {_, _, _, _, _, module} <- rows, into: state.able, do: {module, able?(module, state)}
+
+    members =
+      for {number, pid, _, _, :up, module} <- rows, able[module], do: {number, pid, module}
+
+    gone = Map.keys(state.rounds.asked) -- Enum.map(rows, &elem(&1, 0))
+    rounds = Enum.reduce(gone, state.rounds, &Rounds.forget(&2, &1))
+    %{state | able: able, rounds: ask(members, rounds, state)}
+  end
+
+  # What they have answered, or refuse to.
+  defp handle({:snapshot, number, pid, answer}, state) do
+    case Rounds.answered(state.rounds, number, pid, answer) do
+      {:tell, rounds} ->
+        {:refused, fault} = answer
+        Events.snapshot_refused(state.id, number, pid, fault)
+        %{state | rounds: rounds}
+
+      {_quiet, rounds} ->
+        %{state | rounds: rounds}
+    end
+  end
+
+  defp handle(:sample, %{table: table, id: id} = state) do
+    Process.send_after(self(), :sample, state.plan.sample_interval)
+    {figures, sample} = Samples.take(state.sample, Roster.living(table))
+    Roster.put(table, :sample, figures)
+    Events.messages(id, Map.take(figures, [:count, :duration, :members]))
+    Events.collections(id, Map.take(figures, [:collections, :heap_bytes, :duration, :members]))
+    %{state | sample: sample}
+  end
+
+  defp handle(_late_reply, state), do: state
+
+  defp able?(module, %{able: able}) do
+    case able do
+      %{^module => able?} -> able?
+      _unknown -> Snapshots.able?(module)
+    end
+  end
+
+  # One that cannot be asked now, as it is starting still or not of OTP, may be the next time.
+  defp ask(members, rounds, %{table: table, plan: plan}) do
+    {due, rounds} = Rounds.due(rounds, for({number, pid, _} <- members, do: {number, pid}))
+    modules = Map.new(members, fn {number, _pid, module} -> {number, module} end)
+
+    Enum.reduce(due, rounds, fn {number, pid}, rounds ->
+      most = plan.max_snapshot_bytes
+
+      case Snapshots.ask(table, number, pid, modules[number], most, self()) do
+        :asked -> rounds
+        :impossible -> Rounds.forget(rounds, number)
+      end
+    end)
+  end
+end
