@@ -16,16 +16,25 @@ defmodule Foundation.Telemetry do
   | `[:foundation, :shared_store, :expired]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries of a store have been freed at the end of their ttl |
   | `[:foundation, :shared_store, :evicted]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries have made room for others in a store with limits |
   | `[:foundation, :ecosystem, :memory_pressure]` | `%{fraction: f, used: u, limit: l}` | `%{level: l, previous: p, kind: k, monitor: pid}` | memory has become scarcer or less scarce (`Foundation.BEAM.Memory.Monitor`) |
-
   | `[:foundation, :ecosystem, :started]` | `%{duration: t, workers: n}` | `%{id: id, supervisor: pid}` | every member of an ecosystem has started |
   | `[:foundation, :ecosystem, :stopped]` | `%{duration: t, failures: n}` | `%{id: id, supervisor: pid, reason: r}` | an ecosystem that had started ends, after `duration` |
   | `[:foundation, :ecosystem, :worker_died]`, `[:foundation, :ecosystem, :coordinator_died]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a member has failed |
   | `[:foundation, :ecosystem, :worker_restarted]`, `[:foundation, :ecosystem, :coordinator_restarted]` | `%{duration: t}` | `%{id: id, role: role, pid: new, previous: old, reason: r}` | a member is back, after `duration` |
+  | `[:foundation, :ecosystem, :topology_changed]` | `%{count: 1}` | `%{id: id, topology: name, previous: name}` | `Foundation.BEAM.Processes.set_topology/2` has changed it |
+  | `[:foundation, :ecosystem, :snapshot_refused]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a snapshot was not taken, or not restored |
+  | `[:foundation, :ecosystem, :message_processed]` | `%{count: n, duration: t, members: m}` | `%{id: id}` | each `sample_interval`, where the ecosystem has one: its members began to handle `n` messages in `duration` |
+  | `[:foundation, :ecosystem, :gc_completed]` | `%{collections: n, heap_bytes: b, duration: t, members: m}` | `%{id: id}` | as often: there were at least `n` collections, and heaps have `b` bytes |
 
   Times of ecosystems are in the VM's native unit. `reason` of `:stopped` is `:shutdown` where somebody
   asked for it, `{:max_restarts, role, reason}` where that member failed once more than is allowed, or
   what the supervisor ended with. Their events are executed in the steward of the ecosystem, `:started` in
-  the process that starts it.
+  the process that starts it, `:topology_changed` in the one that asks for it, those of snapshots and
+  samples in a process of the ecosystem that has them to do (`reason` of a snapshot not restored is
+  `{:not_restored, reason}`, and that event is executed in the supervisor of the member).
+
+  Messages and collections are counted without a trace: by the statistics that `:sys` keeps in members
+  which answer system messages, and by the VM's count of minor collections, which a full collection
+  sets back, so that some are missed. `members` is how many told their figures in time.
 
   The events of stores come once a second at most, for each store that has lost entries since; `store`
   is `nil` for one without a name, `id` is that of `Foundation.BEAM.SharedStore.info/1`.
@@ -81,6 +90,8 @@ defmodule Foundation.Telemetry do
       :ok
   """
 
+  alias Foundation.BEAM.Ecosystem
+  alias Foundation.BEAM.Ecosystem.{Handle, Metrics}
   alias Foundation.Error
   alias Foundation.Telemetry.Dispatch
 
@@ -124,6 +135,34 @@ defmodule Foundation.Telemetry do
   @spec execute(event_name(), measurements(), metadata()) :: :ok
   def execute(event, measurements, metadata \\ %{}) do
     Dispatch.execute(event, measurements, metadata)
+  end
+
+  @doc """
+  An ecosystem in figures, as they are now: the struct, the pid of its supervisor, or its id.
+
+    * `:id`, `:topology`, `:uptime_ms`
+    * `:status`, `:coordinator`, `:workers`, `:memory_pressure` - as
+      `Foundation.BEAM.Processes.ecosystem_health/1` has them
+    * `:memory`, `:message_queue_len` - of the members that tell it in time, in bytes and messages:
+      `%{total: n, mean: n, max: n}`
+    * `:failures` - how many there have been, `:restarts` - of the members that there are
+    * `:heal_us` - microseconds until members were back, of the failures that are kept:
+      `%{mean: n, max: n}`, or `nil`
+    * `:snapshots` - `%{count: n, bytes: n}`
+    * `:sample` - what the events `:message_processed` and `:gc_completed` told last, in one map, or `nil`
+
+  It waits for members no longer than `Foundation.BEAM.Processes.ecosystem_info/1` does. Errors: `:not_found`,
+  `:foreign_node`.
+
+      iex> {:error, error} = Foundation.Telemetry.ecosystem_metrics(:no_such_ecosystem)
+      iex> error.error_type
+      :not_found
+  """
+  @spec ecosystem_metrics(Ecosystem.ref()) :: {:ok, map()} | {:error, Error.t()}
+  def ecosystem_metrics(ecosystem) do
+    Handle.with_table(ecosystem, "Telemetry.ecosystem_metrics/1", fn _supervisor, table ->
+      {:ok, Metrics.look(table)}
+    end)
   end
 
   @doc """
