@@ -1,8 +1,9 @@
 defmodule Foundation.Eventually do
   @moduledoc "Waits for a state that nobody tells of by a message."
 
-  @doc "Whether the condition comes true within five seconds."
-  def eventually?(condition), do: until(condition, System.monotonic_time(:millisecond) + 5_000)
+  @doc "Whether the condition comes true within five seconds, or that many milliseconds."
+  def eventually?(condition, patience \\ 5_000),
+    do: until(condition, System.monotonic_time(:millisecond) + patience)
 
   defp until(condition, deadline) do
     cond do

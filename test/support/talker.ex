@@ -22,17 +22,22 @@ defmodule Foundation.Talker do
   @doc "The token that it got last, if it has not passed it on."
   def token(pid), do: GenServer.call(pid, :token)
 
+  @doc "All that it knows, as a map: its `:role`, `:coordinator`, the members `:known`, its `:token`."
+  def look(pid), do: GenServer.call(pid, :look)
+
   @doc "Has it pass on the token that it has, if it has one."
   def pass(pid), do: GenServer.cast(pid, :pass)
 
   @impl true
   def init(opts) do
     known = if opts[:subscribe], do: Map.new(elem(Processes.subscribe(opts[:ecosystem_id]), 1))
-    {:ok, %{opts: opts, id: opts[:ecosystem_id], role: opts[:role], known: known, token: nil}}
+    state = %{opts: opts, id: opts[:ecosystem_id], role: opts[:role], known: known, token: nil}
+    {:ok, Map.put(state, :coordinator, opts[:coordinator])}
   end
 
   @impl true
   def handle_call({:inside, fun}, _from, state), do: {:reply, fun.(), state}
+  def handle_call(:look, _from, state), do: {:reply, Map.delete(state, :opts), state}
   def handle_call(:known, _from, state), do: {:reply, state.known, state}
   def handle_call(:token, _from, state), do: {:reply, state.token, state}
 
@@ -50,8 +55,8 @@ defmodule Foundation.Talker do
   def handle_info({:members_changed, _id, %{joined: joined, left: left}} = message, state) do
     tell(state, message)
     # One that has come back under its role is not who has left.
-    known = for {role, pid} <- state.known, {role, pid} not in left, into: %{}, do: {role, pid}
-    {:noreply, %{state | known: Map.merge(known, Map.new(joined))}}
+    known = Enum.reduce(left, state.known, &without/2)
+    {:noreply, %{state | known: Enum.into(joined, known)}}
   end
 
   def handle_info({:ecosystem_token, token}, state) do
@@ -60,9 +65,21 @@ defmodule Foundation.Talker do
     {:noreply, if(state.opts[:pass], do: pass_on(state), else: state)}
   end
 
+  def handle_info({:coordinator_changed, pid} = message, state) do
+    tell(state, message)
+    {:noreply, %{state | coordinator: pid}}
+  end
+
   def handle_info(message, state) do
     tell(state, message)
     {:noreply, state}
+  end
+
+  defp without({role, pid}, known) do
+    case known do
+      %{^role => ^pid} -> Map.delete(known, role)
+      _another -> known
+    end
   end
 
   defp pass_on(state) do
