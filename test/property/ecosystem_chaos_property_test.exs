@@ -38,7 +38,7 @@ defmodule Foundation.EcosystemChaosPropertyTest do
     faults == [] and Chaos.stop(ecosystem) == []
   end
 
-  property "kills of any process leave it as it should be", runs: 50 do
+  property "kills of any process leave it as it should be", runs: 80 do
     at_rest_in_the_end(Real, opts())
   end
 
