@@ -1,5 +1,5 @@
 # A soak: ten thousand kills, of members, supervisors and stewards alike, over all topologies and
-# supervision strategies. After each storm of up to five the ecosystem is looked at: roles, one token, what
+# supervision strategies. After each storm of up to twelve the ecosystem is looked at: roles, one token, what
 # members know of each other, no process outside of its tree, registry and table (`Foundation.Chaos` in
 # test/support/chaos.ex says what). It ends with 1 where anything is not as it should be.
 #
@@ -73,7 +73,7 @@ defmodule Bench.Chaos do
        do: result
 
   defp storms(ecosystem, roles, kills, result) do
-    storm = min(:rand.uniform(5), kills - result.kills)
+    storm = min(:rand.uniform(12), kills - result.kills)
     Chaos.pass(ecosystem)
     killed = Enum.count(1..storm, fn _ -> Chaos.kill(ecosystem, :rand.uniform(1_000_000)) end)
     begun = System.monotonic_time(:microsecond)

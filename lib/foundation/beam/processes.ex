@@ -3,7 +3,6 @@ defmodule Foundation.BEAM.Processes do
 
   alias Foundation.BEAM.Ecosystem.{
     Arrangement,
-    Changes,
     Checkpoint,
     Config,
     Failures,
@@ -560,8 +559,7 @@ defmodule Foundation.BEAM.Processes do
   @spec unsubscribe(Ecosystem.ref()) :: :ok | {:error, Error.t()}
   def unsubscribe(ecosystem) do
     Handle.with_table(ecosystem, "Processes.unsubscribe/1", fn _supervisor, table ->
-      Changes.unsubscribe(table, self())
-      :ok
+      Arrangement.unsubscribe(table)
     end)
   end
 

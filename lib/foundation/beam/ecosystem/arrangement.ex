@@ -30,7 +30,7 @@ defmodule Foundation.BEAM.Ecosystem.Arrangement do
   def start_token(table, role) do
     with :ok <- ring(table),
          {:ok, role} <- if(role, do: Routes.role(table, role), else: {:ok, nil}) do
-      result = RingToken.start(table, fn -> Roster.living(table) end, role)
+      result = RingToken.start(table, Changes.members(table), role)
       # Whoever has changed the topology meanwhile may have seen no token yet.
       with {:error, _no_ring} = error <- ring(table) do
         RingToken.stop(table)
@@ -44,7 +44,7 @@ defmodule Foundation.BEAM.Ecosystem.Arrangement do
   @spec pass_token(Roster.table(), Token.t()) :: {:ok, Token.t()} | {:error, Error.t()}
   def pass_token(table, token) do
     with :ok <- ring(table),
-         do: table |> RingToken.pass(token, fn -> Roster.living(table) end) |> told(table)
+         do: table |> RingToken.pass(token, Changes.members(table)) |> told(table)
   end
 
   defp told({:ok, token}, _table), do: {:ok, token}
@@ -73,8 +73,14 @@ defmodule Foundation.BEAM.Ecosystem.Arrangement do
   @doc "Has the calling process told of changes; the members there are now."
   @spec subscribe(Roster.table()) :: {:ok, [Changes.member()]}
   def subscribe(table) do
-    # A second time, it is monitored already.
+    # The row is for a steward that comes after this one. A second time, it is known already.
     if Changes.subscribe(table, self()), do: Steward.subscribed(table, self())
     {:ok, Roster.living(table)}
+  end
+
+  @spec unsubscribe(Roster.table()) :: :ok
+  def unsubscribe(table) do
+    Changes.unsubscribe(table, self())
+    Steward.unsubscribed(table, self())
   end
 end

@@ -12,23 +12,33 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
 
   @type member :: {Topology.role(), pid()}
 
-  @doc "A member is gone, `left`, or has come, `joined`; either may be nobody."
-  @spec happened(Roster.table(), term(), [member()], [member()]) :: :ok
-  def happened(table, id, left, joined) do
+  @doc "Members are gone, `left`, or have come, `joined`; either may be none. The state is the steward's."
+  @spec happened(struct(), [member()], [member()]) :: :ok
+  def happened(%{table: table, id: id, subscribers: subscribers}, left, joined) do
     heal(table, left)
-    tell(table, {:members_changed, id, %{joined: joined, left: left}})
+    message = {:members_changed, id, %{joined: joined, left: left}}
+    for {pid, _monitor} <- subscribers, do: send(pid, message)
+    :ok
   end
 
   @doc "Sees to it that the token is with a member; after those ends nobody can tell where it was."
   @spec heal(Roster.table(), [member()] | :unknown) :: term()
-  def heal(table, []), do: RingToken.heal(table, fn -> Roster.living(table) end)
-  def heal(table, :unknown), do: RingToken.heal(table, fn -> Roster.living(table) end, :unknown)
+  def heal(table, []), do: RingToken.heal(table, members(table))
+  def heal(table, :unknown), do: RingToken.heal(table, members(table), :unknown)
 
-  def heal(table, left) do
-    for {_role, pid} <- left,
-        do: RingToken.heal(table, fn -> Roster.living(table) end, pid)
+  def heal(table, left),
+    do: for({_role, pid} <- left, do: RingToken.heal(table, members(table), pid))
+
+  @doc "The members, as `RingToken` asks for them."
+  @spec members(Roster.table()) :: RingToken.members()
+  def members(table) do
+    fn
+      nil -> Roster.living(table)
+      %{holder: {role, _pid}} -> Roster.near(table, Roster.number(role))
+    end
   end
 
+  @doc "Tells whoever has subscribed; it looks through the table for them."
   @spec tell(Roster.table(), term()) :: :ok
   def tell(table, message), do: table |> subscribers() |> Enum.each(&send(&1, message))
 

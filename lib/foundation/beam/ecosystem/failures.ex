@@ -40,6 +40,24 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
   def put(table, index, failure),
     do: :ets.insert(table, {{:failure, rem(index, @kept)}, index, failure})
 
+  @doc "Of those whose members are back, though nobody has said so: when these were started."
+  @spec healed(Roster.table(), [Roster.row()]) :: :ok
+  def healed(table, members) do
+    started =
+      for {number, pid, begun, _, :up, _} <- members,
+          into: %{},
+          do: {Roster.role(number), {pid, begun}}
+
+    for {_slot, index, %{healed_us: nil} = failure} <-
+          :ets.match_object(table, {{:failure, :_}, :_, :_}),
+        {pid, begun} when pid != failure.pid <- [started[failure.role]] do
+      back = System.convert_time_unit(begun + System.time_offset(), :native, :microsecond)
+      put(table, index, %{failure | healed_us: max(0, back - 1_000 * failure.at)})
+    end
+
+    :ok
+  end
+
   @doc "The failure of that process, with its index, or nothing with 0."
   @spec find(Roster.table(), pid()) :: {failure() | nil, non_neg_integer()}
   def find(table, pid) do

@@ -28,7 +28,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   defp left(%{ending?: true} = state, _number, _pid), do: state
 
   defp left(state, number, pid) do
-    Changes.happened(state.table, state.id, [{Roster.role(number), pid}], [])
+    Changes.happened(state, [{Roster.role(number), pid}], [])
     state
   end
 
@@ -85,7 +85,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     role = Roster.role(number)
     told? = is_map_key(state.pending, old)
     left = if told?, do: [], else: [{role, old}]
-    if state.ready?, do: Changes.happened(state.table, state.id, left, [{role, new}])
+    if state.ready?, do: Changes.happened(state, left, [{role, new}])
 
     case Map.pop(state.pending, old) do
       {{_, _, index, since} = waiting, pending} ->
@@ -102,7 +102,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   # steward was before, that one may have heard of it, or nobody.
   defp unheard_of(state, number, old, {begun, ended, new} = early) do
     with false <- Roster.member(state.table, number) == nil,
-         {%{healed_us: nil} = failure, index} when state.successor? <-
+         {%{} = failure, index} when state.successor? <-
            Failures.find(state.table, old) do
       back(state, old, new, {number, failure, index, begun}, index, ended - begun)
     else

@@ -16,8 +16,9 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   alias Foundation.BEAM.Topology.Token
 
   @type table :: :ets.tab()
-  # The members as they are when it is called; read anew for each try.
-  @type members :: (() -> Token.members())
+  # The members as they are when it is called, read anew for each try: all of them, or of a token those
+  # that matter, its holder and whoever comes next, if they are there.
+  @type members :: (Token.t() | nil -> Token.members())
 
   @doc """
   Gives a member a token, the first one unless it is named; where there is a token already, that stays
@@ -26,7 +27,8 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   @spec start(table(), members(), Topology.role() | nil) ::
           {:ok, Token.t()} | {:error, :exists} | :error
   def start(table, members, role \\ nil) do
-    with {:ok, token} <- members.() |> Enum.filter(&(role in [nil, elem(&1, 0)])) |> Token.new() do
+    with {:ok, token} <-
+           nil |> members.() |> Enum.filter(&(role in [nil, elem(&1, 0)])) |> Token.new() do
       if :ets.insert_new(table, {:token, token, self()}) do
         hand_over(token)
         # It may have died since it was read.
@@ -50,7 +52,7 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   @spec pass(table(), term(), members()) :: {:ok, Token.t()} | {:error, :stale} | :error
   def pass(table, presented, members) do
     with {:ok, current} <- current(table),
-         {:ok, next} <- Token.pass(current, presented, members.()) do
+         {:ok, next} <- Token.pass(current, presented, members.(current)) do
       if replace(table, current, next) do
         heal(table, members)
         {:ok, next}
@@ -69,7 +71,7 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   @spec heal(table(), members(), pid() | :unknown | nil) :: {:ok, Token.t()} | :error
   def heal(table, members, gone \\ nil) do
     with [{:token, current, from}] <- :ets.lookup(table, :token),
-         {:ok, healed} <- Token.heal(current, members.()) do
+         {:ok, healed} <- Token.heal(current, members.(current)) do
       if healed == current do
         if gone in [from, :unknown], do: hand_over(current)
         {:ok, current}

@@ -102,6 +102,20 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
     for {number, pid} <- table |> :ets.select(@living) |> :lists.sort(), do: {role(number), pid}
   end
 
+  @doc """
+  Of the living members those that matter to a ring at that number: itself, if it is up, and its
+  successor. Where numbers are gone, it looks further; it does not look at all members.
+  """
+  @spec near(table(), non_neg_integer()) :: [{Topology.role(), pid()}]
+  def near(table, number) do
+    behind = Stream.concat((number + 1)..get(table, :next)//1, 0..(number - 1)//1)
+    next = Enum.find(behind, &(up(table, &1) != :error))
+
+    for n <- Enum.sort(Enum.uniq([number, next || number])),
+        {:ok, pid} <- [up(table, n)],
+        do: {role(n), pid}
+  end
+
   @doc "Role and pid of that role's member, if it is up."
   @spec up(table(), non_neg_integer()) :: {:ok, pid()} | :error
   def up(table, number) do

@@ -40,6 +40,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     # Whether it came after another, and what it monitored then.
     successor?: false,
     adopted: MapSet.new(),
+    # Who hears of changes, each with its monitor.
+    subscribers: %{},
     watching?: false
   ]
 
@@ -84,6 +86,10 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   @doc "Tells of a process that wants to hear of changes."
   @spec subscribed(Roster.table(), pid()) :: :ok
   def subscribed(table, pid), do: GenServer.cast(Roster.get(table, :steward), {:subscribed, pid})
+
+  @spec unsubscribed(Roster.table(), pid()) :: :ok
+  def unsubscribed(table, pid),
+    do: GenServer.cast(Roster.get(table, :steward), {:unsubscribed, pid})
 
   @impl true
   def init({table, plan, supervisor, builder}) do
@@ -132,10 +138,12 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
     adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
     monitor_supervisors(state)
-    table |> Changes.subscribers() |> Enum.each(&monitor(:subscriber, &1))
+    state = Enum.reduce(Changes.subscribers(table), state, &handle({:subscribed, &1}, &2))
     Changes.heal(table, :unknown)
     # What happened since the process before this one ended, nobody was told.
-    Changes.happened(table, state.id, [], Roster.living(table))
+    tell_who_began_before(table)
+    Failures.healed(table, members)
+    Changes.happened(state, [], Roster.living(table))
 
     Watch.restarts(%{
       state
@@ -167,7 +175,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     monitor_supervisors(state)
     tell_who_began_before(table)
     # Who subscribed while it started, in an `init`.
-    Changes.happened(table, state.id, [], Roster.living(table))
+    Changes.happened(state, [], Roster.living(table))
     state = %{state | ready?: true, builder: nil}
     Enum.reduce(state.early, %{state | early: %{}}, &Healing.unheard/2)
   end
@@ -177,18 +185,25 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   defp handle({:added, number, pid}, state) do
     monitor(number, pid)
-    Changes.happened(state.table, state.id, [], [{Roster.role(number), pid}])
+    Changes.happened(state, [], [{Roster.role(number), pid}])
     state
   end
 
-  defp handle({:subscribed, pid}, state) do
-    monitor(:subscriber, pid)
-    state
+  defp handle({:subscribed, pid}, %{subscribers: known} = state) when is_map_key(known, pid),
+    do: state
+
+  defp handle({:subscribed, pid}, state),
+    do: put_in(state.subscribers[pid], monitor(:subscriber, pid))
+
+  defp handle({:unsubscribed, pid}, state) do
+    {monitor, subscribers} = Map.pop(state.subscribers, pid)
+    if monitor, do: Process.demonitor(monitor, [:flush])
+    %{state | subscribers: subscribers}
   end
 
   defp handle({:subscriber, _monitor, :process, pid, _reason}, state) do
     Changes.unsubscribe(state.table, pid)
-    state
+    %{state | subscribers: Map.delete(state.subscribers, pid)}
   end
 
   defp handle({:supervisor, part, pid}, state) do

@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
 
   setup do
     table = :ets.new(:ecosystem, [:set, :public, read_concurrency: true])
-    {:ok, table: table, members: fn -> members(table) end}
+    {:ok, table: table, members: fn _token -> members(table) end}
   end
 
   defp members(table),
@@ -75,10 +75,10 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
 
   test "one that is passed to somebody who has just gone is not lost", %{table: table} do
     for role <- [:coordinator, {:worker, 1}, {:worker, 2}], do: join(table, role)
-    {:ok, token} = RingToken.start(table, fn -> members(table) end)
+    {:ok, token} = RingToken.start(table, fn _token -> members(table) end)
 
     # Worker 1 goes after the list was read, and before the token is its own.
-    going = fn ->
+    going = fn _token ->
       list = members(table)
       :ets.delete(table, {:member, {:worker, 1}})
       list
@@ -96,7 +96,7 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
     assert_receive {:coordinator, ^token}
 
     # What the passer leaves when it dies between the two: the row, and no message.
-    {:ok, next} = Token.pass(token, token, members.())
+    {:ok, next} = Token.pass(token, token, members.(nil))
     passer = spawn(fn -> :ok end)
     :ets.insert(table, {:token, next, passer})
 
@@ -116,13 +116,13 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
     test = self()
 
     # Each has read the current token when it asks for the members, and goes on when all have.
-    together = fn ->
+    together = fn _token ->
       unless Process.put(:asked, true) do
         send(test, {:asked, self()})
         receive do: (:go_on -> :ok)
       end
 
-      members.()
+      members.(nil)
     end
 
     for _ <- 1..20, reduce: token do
@@ -161,7 +161,7 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
     for role <- roles,
         do: assert(Foundation.Eventually.eventually?(fn -> held_by?(table, role) end))
 
-    for {_role, pid} <- members.(), do: Foundation.ConcurrentTestHelpers.kill(pid)
+    for {_role, pid} <- members.(nil), do: Foundation.ConcurrentTestHelpers.kill(pid)
     assert Enum.all?(:ets.tab2list(passes), fn {_seq, count} -> count == 1 end)
     assert :ets.info(passes, :size) > 300
   end
@@ -182,10 +182,10 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
   end
 
   defp pass_it(table, passes, token) do
-    with {:ok, next} <- RingToken.pass(table, token, fn -> members(table) end),
+    with {:ok, next} <- RingToken.pass(table, token, fn _token -> members(table) end),
          do: :ets.update_counter(passes, next.seq, 1, {next.seq, 0})
 
     # The same token again is stale, whoever has it by now.
-    {:error, :stale} = RingToken.pass(table, token, fn -> members(table) end)
+    {:error, :stale} = RingToken.pass(table, token, fn _token -> members(table) end)
   end
 end
