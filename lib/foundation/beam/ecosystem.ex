@@ -48,7 +48,7 @@ defmodule Foundation.BEAM.Ecosystem do
           config: map() | keyword(),
           started_at: integer(),
           health_status: :healthy | :degraded | :critical,
-          table: :ets.tid()
+          table: :ets.tid() | atom()
         }
 
   @typedoc "What a function takes for an ecosystem: the struct, its supervisor, or its id."

@@ -180,6 +180,10 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
 
   @doc """
   The same as `Foundation.BEAM.Processes.ecosystem_info/1`.
+
+      iex> {:error, error} = Foundation.BEAM.EcosystemSupervisor.get_ecosystem_info(:no_such_ecosystem)
+      iex> error.error_type
+      :not_found
   """
   @spec get_ecosystem_info(Ecosystem.ref()) :: {:ok, map()} | {:error, Error.t()}
   def get_ecosystem_info(ecosystem) do
@@ -195,6 +199,10 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   Errors: `:not_found`, `:foreign_node`; `:start_failed` with `context.role` and `context.reason`. Raises
   `ArgumentError` if the module does not exist or does not export `start_link/1`, or with
   `spawn_opt: true` among the options `start_link/2`.
+
+      iex> {:error, error} = Foundation.BEAM.EcosystemSupervisor.add_worker(:no_such_ecosystem, Task)
+      iex> error.error_type
+      :not_found
   """
   @spec add_worker(Ecosystem.ref(), module(), keyword()) :: {:ok, pid()} | {:error, Error.t()}
   def add_worker(ecosystem, module, opts \\ []) do

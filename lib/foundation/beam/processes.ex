@@ -679,8 +679,10 @@ defmodule Foundation.BEAM.Processes do
   @spec start_isolated_work((() -> term()), keyword()) ::
           {:ok, Isolation.t()} | {:error, Error.t()}
   def start_isolated_work(fun, opts \\ []) do
-    with %Isolation{} = work <- Isolation.start(fun, opts, "Processes.start_isolated_work/2"),
-         do: {:ok, work}
+    case Isolation.start(fun, opts, "Processes.start_isolated_work/2") do
+      {:error, _too_large} = error -> error
+      work -> {:ok, work}
+    end
   end
 
   @doc """

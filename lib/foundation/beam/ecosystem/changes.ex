@@ -51,4 +51,29 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
 
   @spec unsubscribe(Roster.table(), pid()) :: true
   def unsubscribe(table, pid), do: :ets.delete(table, {:subscriber, pid})
+
+  @doc "Tells workers of a coordinator that has come back; those whose start began later have found it."
+  @spec coordinator(Roster.table(), pid(), integer()) :: :ok
+  def coordinator(table, pid, since) do
+    for {_, worker, begun, _, _, _} <- Roster.workers(table), begun <= since do
+      send(worker, {:coordinator_changed, pid})
+    end
+
+    :ok
+  end
+
+  @doc """
+  The same where nobody has told of it: a coordinator that was restarted when not all workers had their
+  rows, or while there was no steward.
+  """
+  @spec tell_who_began_before(Roster.table()) :: :ok
+  def tell_who_began_before(table) do
+    case Roster.member(table, 0) do
+      {0, pid, _begun, restarts, _status, _module} when restarts > 0 ->
+        coordinator(table, pid, System.monotonic_time())
+
+      _the_first ->
+        :ok
+    end
+  end
 end

@@ -130,10 +130,13 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
   @doc "It ended and came back while members were still being started, when none was monitored yet."
   @spec unheard({pid(), {integer(), integer(), pid()}}, struct()) :: struct()
-  def unheard({old, {_begun, _ended, new} = early}, state) do
+  def unheard({old, {_begun, _ended, new} = early}, %{} = state) do
     case Enum.find(Roster.members(state.table), &(elem(&1, 1) == new)) do
-      nil -> state
-      row -> heard(put_in(state.early[old], early), elem(row, 0), old, :unknown)
+      nil ->
+        state
+
+      row ->
+        heard(%{state | early: Map.put(state.early, old, early)}, elem(row, 0), old, :unknown)
     end
   end
 end

@@ -32,7 +32,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   alias Foundation.BEAM.{SharedStore, Topology}
   alias Foundation.ProcessRegistry
 
-  @type table :: :ets.tid()
+  @type table :: :ets.tid() | atom()
 
   @type row ::
           {non_neg_integer(), pid(), integer(), non_neg_integer(), :up | :down, module()}

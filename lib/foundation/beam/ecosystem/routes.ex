@@ -52,7 +52,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   defp roles(living), do: Enum.map(living, &elem(&1, 0))
 
   @doc "From the calling process to all members but itself."
-  @spec broadcast(Roster.table(), term()) :: :ok
+  @spec broadcast(Roster.table(), term()) :: :ok | {:error, Error.t()}
   def broadcast(table, message) do
     case me(table) do
       nil ->

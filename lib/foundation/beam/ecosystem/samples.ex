@@ -64,8 +64,10 @@ defmodule Foundation.BEAM.Ecosystem.Samples do
   @doc false
   # A smaller count is that since a full collection, which is one as well.
   @spec collections(non_neg_integer(), non_neg_integer()) :: non_neg_integer()
-  def collections(before, now) when now >= before, do: now - before
-  def collections(_before, now), do: now + 1
+  def collections(before, now) when is_integer(before) and is_integer(now) and now >= before,
+    do: now - before
+
+  def collections(_before, now) when is_integer(now), do: now + 1
 
   # Runs in another process, perhaps twice: to turn statistics on that are on changes nothing.
   defp look(pid, before) do

@@ -38,7 +38,8 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   @doc false
   # Workers have their time at once, then the coordinator.
   @spec limit(Foundation.BEAM.Ecosystem.Config.t()) :: pos_integer()
-  def limit(plan), do: min(2 * plan.shutdown_timeout + @grace, 0xFFFFFFFF)
+  def limit(%{shutdown_timeout: timeout}) when is_integer(timeout),
+    do: min(2 * timeout + @grace, 0xFFFFFFFF)
 
   @doc "Ends it and waits for that; `:ok` also where it has ended before."
   @spec stop(pid(), Roster.table(), timeout()) :: :ok

@@ -141,7 +141,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     state = Enum.reduce(Changes.subscribers(table), state, &handle({:subscribed, &1}, &2))
     Changes.heal(table, :unknown)
     # What happened since the process before this one ended, nobody was told.
-    tell_who_began_before(table)
+    Changes.tell_who_began_before(table)
     Failures.healed(table, members)
     Changes.happened(state, [], Roster.living(table))
 
@@ -173,7 +173,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     Process.demonitor(builder, [:flush])
     for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
     monitor_supervisors(state)
-    tell_who_began_before(table)
+    Changes.tell_who_began_before(table)
     # Who subscribed while it started, in an `init`.
     Changes.happened(state, [], Roster.living(table))
     state = %{state | ready?: true, builder: nil}
@@ -224,7 +224,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   defp handle({:restarted, number, old, new, begun, ended}, state) do
     if state.ready? and not MapSet.member?(state.adopted, new), do: monitor(number, new)
-    if number == 0, do: tell_workers(state.table, new, ended)
+    if number == 0, do: Changes.coordinator(state.table, new, ended)
     Healing.restarted(state, number, old, new, {begun, ended})
   end
 
@@ -282,23 +282,5 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
       do: spawn(fn -> Reaper.end_all(supervisor) end)
 
     state
-  end
-
-  # A coordinator that was restarted already, when not all workers had their rows.
-  defp tell_who_began_before(table) do
-    case Roster.member(table, 0) do
-      {0, _pid, _begun, 0, _status, _module} ->
-        :ok
-
-      {0, pid, _begun, _restarts, _status, _module} ->
-        tell_workers(table, pid, System.monotonic_time())
-    end
-  end
-
-  # Those whose start began later have found it in the roster.
-  defp tell_workers(table, coordinator, since) do
-    for {_, worker, begun, _, _, _} <- Roster.workers(table), begun <= since do
-      send(worker, {:coordinator_changed, coordinator})
-    end
   end
 end

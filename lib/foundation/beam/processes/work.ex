@@ -52,10 +52,10 @@ defmodule Foundation.BEAM.Processes.Work do
   end
 
   defp outcome(fun, limits, where) do
-    with %Isolation{} = work <- Isolation.start(fun, limits, where),
-         {:ok, result} <- Isolation.await(work) do
-      {:work_complete, result}
-    else
+    case waited(Isolation.start(fun, limits, where)) do
+      {:ok, result} ->
+        {:work_complete, result}
+
       {:error, %Error{error_type: :work_failed, context: %{reason: reason}}} ->
         {:work_error, reason}
 
@@ -66,4 +66,7 @@ defmodule Foundation.BEAM.Processes.Work do
     # Limits that the VM refuses.
     error in ArgumentError -> {:work_error, error}
   end
+
+  defp waited({:error, _too_large} = error), do: error
+  defp waited(work), do: Isolation.await(work)
 end
