@@ -262,7 +262,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
 
       assert eventually?(fn -> failures(ecosystem) == 130 end)
       {:ok, failures} = Processes.failures(ecosystem)
-      assert Enum.map(failures, & &1.reason) == Enum.to_list(130..31)
+      assert Enum.map(failures, & &1.reason) == Enum.to_list(130..31//-1)
     end
 
     test "of any size are kept small" do

@@ -67,7 +67,15 @@ defmodule Foundation.BEAM.Ecosystem.TopologiesRunTest do
   end
 
   describe "broadcast" do
-    for topology <- [:tree, :mesh, :ring], from <- [:coordinator, {:worker, 2}] do
+    # Who is asked to pass it on.
+    for {topology, from, forwards} <- [
+          {:tree, :coordinator, []},
+          {:tree, {:worker, 2}, [:coordinator]},
+          {:mesh, :coordinator, []},
+          {:mesh, {:worker, 2}, []},
+          {:ring, :coordinator, [worker: 1, worker: 2, worker: 3]},
+          {:ring, {:worker, 2}, [:coordinator, {:worker, 3}, {:worker, 4}]}
+        ] do
       test "in a #{topology} from #{inspect(from)} reaches every other member once" do
         ecosystem = ecosystem!(unquote(topology))
         from = unquote(Macro.escape(from))
@@ -76,16 +84,7 @@ defmodule Foundation.BEAM.Ecosystem.TopologiesRunTest do
         messages = for {role, {:ecosystem_message, ^from, :hello}} <- heard, do: role
         assert Enum.sort(messages) == List.delete([:coordinator | workers(1..4)], from)
         forwards = for {role, :forwards} <- heard, do: role
-
-        expected =
-          case {unquote(topology), from} do
-            {:tree, {:worker, _}} -> [:coordinator]
-            {:ring, :coordinator} -> workers(1..3)
-            {:ring, {:worker, 2}} -> [{:worker, 3}, {:worker, 4}, :coordinator]
-            _straight -> []
-          end
-
-        assert Enum.sort(forwards) == Enum.sort(expected)
+        assert Enum.sort(forwards) == unquote(Macro.escape(forwards))
       end
     end
 
