@@ -132,20 +132,11 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
       end
 
       {coordinator, workers} = members(ecosystem)
-      known = known(%{})
 
-      assert eventually?(fn -> Enum.all?(workers, &(Map.get(known(known), &1) == coordinator)) end)
-    end
-
-    # What each worker was told last.
-    defp known(known) do
-      receive do
-        {:up, {:worker, _}, pid, opts} -> known |> Map.put(pid, opts[:coordinator]) |> known()
-        {:changed, _role, pid, coordinator} -> known |> Map.put(pid, coordinator) |> known()
-        {:up, _, _, _} -> known(known)
-      after
-        0 -> known
-      end
+      # Each keeps what it was told last.
+      assert eventually?(fn ->
+               Enum.all?(workers, &(GenServer.call(&1, :opts)[:coordinator] == coordinator))
+             end)
     end
   end
 
