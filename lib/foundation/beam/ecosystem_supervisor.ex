@@ -13,8 +13,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   It is found as `{:ecosystem_supervisor, id}` in the namespace `:production` of
   `Foundation.ProcessRegistry`. Below it stand the steward, a process that writes down failures and
   tells workers of a new coordinator, and the supervisor of the members: the coordinator, and workers
-  under one `DynamicSupervisor`, or under as many as schedulers are online where there are 256
-  workers or more.
+  under one `DynamicSupervisor`, or from 32 workers on under one for each 16, as many as schedulers
+  are online at most.
 
   When members fail more often than `:max_restarts` allows, it ends with reason `:shutdown`, as a
   supervisor does; the log and the event `[:foundation, :ecosystem, :stopped]` say what has failed.

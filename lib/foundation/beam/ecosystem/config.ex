@@ -13,8 +13,9 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   # What members are told on their own account.
   @reserved [:ecosystem_id, :role, :coordinator, :worker_id, :shared_store]
 
-  # From here on, a second supervisor of workers saves more time than it costs.
-  @one_part 256
+  # So many workers at least are worth a supervisor of workers, beside which another scheduler starts
+  # those of the next one.
+  @part 16
 
   @enforce_keys [:id, :config, :coordinator, :worker, :count, :parts]
   defstruct [
@@ -200,7 +201,7 @@ defmodule Foundation.BEAM.Ecosystem.Config do
       coordinator: {coordinator, coordinator_opts},
       worker: {worker, opts},
       count: count,
-      parts: if(count < @one_part, do: 1, else: System.schedulers_online()),
+      parts: parts(count),
       fault_tolerance: values.fault_tolerance,
       supervision: values.supervision,
       max_restarts: values.max_restarts,
@@ -221,6 +222,8 @@ defmodule Foundation.BEAM.Ecosystem.Config do
       sample_interval: values.sample_interval
     }
   end
+
+  defp parts(count), do: count |> div(@part) |> min(System.schedulers_online()) |> max(1)
 
   defp flags(values, kind), do: Strategies.flags(values.memory_strategy, values.gc_strategy, kind)
 

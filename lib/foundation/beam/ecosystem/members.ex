@@ -15,16 +15,23 @@ defmodule Foundation.BEAM.Ecosystem.Members do
 
   alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Steward, Ticker, Workers}
 
-  @doc "What the top supervisor is to start; it prepends table and plan to the arguments itself."
-  @spec specs(Config.t()) :: [Supervisor.child_spec()]
-  def specs(%{nested?: false} = plan),
-    do: [coordinator(plan, []) | parts(plan, [])] ++ Ticker.specs(plan)
+  @doc """
+  What the top supervisor is to start; it prepends table and plan to the arguments itself. In order: what
+  comes first, for each part of the workers what is to be started before them, and what comes last.
+  """
+  @spec specs(Config.t()) ::
+          {Supervisor.child_spec(), [{pos_integer(), [Supervisor.child_spec()]}],
+           [Supervisor.child_spec()]}
+  def specs(%{nested?: false} = plan) do
+    parts = for {spec, part} <- Enum.with_index(parts(plan, []), 1), do: {part, [spec]}
+    {coordinator(plan, []), parts, Ticker.specs(plan)}
+  end
 
   # Members that are to stay dead do not come back with it.
   def specs(plan) do
     restart = if plan.fault_tolerance == :standard, do: :temporary, else: :transient
     members = %{supervisor({__MODULE__, :start_link, []}) | id: __MODULE__, restart: restart}
-    [members | Ticker.specs(plan)]
+    {members, for(part <- 1..plan.parts, do: {part, []}), Ticker.specs(plan)}
   end
 
   @spec start_link(Roster.table(), Config.t()) :: Supervisor.on_start()

@@ -26,15 +26,24 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
     end
   end
 
+  # Workers of each supervisor start beside each other, those of the first one in this process.
   defp members(supervisor, table, plan) do
-    with :ok <- start_children(Members.specs(plan), supervisor), do: workers(table, plan)
+    {first, parts, last} = Members.specs(plan)
+
+    with :ok <- child(supervisor, first),
+         :ok <- workers(supervisor, table, plan, parts) do
+      children(supervisor, last)
+    end
   end
 
-  defp start_children([], _supervisor), do: :ok
+  defp children(_supervisor, []), do: :ok
 
-  defp start_children([spec | rest], supervisor) do
+  defp children(supervisor, [spec | rest]),
+    do: with(:ok <- child(supervisor, spec), do: children(supervisor, rest))
+
+  defp child(supervisor, spec) do
     case DynamicSupervisor.start_child(supervisor, spec) do
-      {:ok, _pid} -> start_children(rest, supervisor)
+      {:ok, _pid} -> :ok
       {:error, reason} -> {:error, 0, coordinator(reason)}
     end
   catch
@@ -44,13 +53,15 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   defp coordinator({:shutdown, {:failed_to_start_child, :coordinator, reason}}), do: reason
   defp coordinator(reason), do: reason
 
-  defp workers(table, %{parts: 1} = plan), do: part(table, plan, 1)
+  defp workers(supervisor, table, plan, [first | others]) do
+    beside =
+      for {part, specs} <- others do
+        spawn_monitor(fn -> exit({:part, part(supervisor, table, plan, part, specs)}) end)
+      end
 
-  defp workers(table, plan) do
-    1..plan.parts
-    |> Enum.map(fn part -> spawn_monitor(fn -> exit({:part, part(table, plan, part)}) end) end)
-    |> Enum.map(&await/1)
-    |> Enum.find(:ok, &(&1 != :ok))
+    {part, specs} = first
+    result = part(supervisor, table, plan, part, specs)
+    Enum.find([result | Enum.map(beside, &await/1)], :ok, &(&1 != :ok))
   end
 
   defp await({pid, monitor}) do
@@ -60,7 +71,10 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
     end
   end
 
-  defp part(table, plan, part), do: numbers(part, plan, Roster.get(table, {:supervisor, part}))
+  defp part(supervisor, table, plan, part, specs) do
+    with :ok <- children(supervisor, specs),
+         do: numbers(part, plan, Roster.get(table, {:supervisor, part}))
+  end
 
   defp numbers(number, %{count: count}, _supervisor) when number > count, do: :ok
 
