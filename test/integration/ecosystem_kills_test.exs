@@ -27,7 +27,10 @@ defmodule Foundation.EcosystemKillsTest do
         assert eventually?(fn -> at_rest?(ecosystem, unquote(count), processes) end)
       end
 
-      assert {:ok, %{status: :healthy}} = Processes.ecosystem_health(ecosystem)
+      # All are there; that they have just failed is what degrades it.
+      {:ok, health} = Processes.ecosystem_health(ecosystem)
+      assert {health.status, health.coordinator} == {:degraded, :alive}
+      assert health.workers.alive == unquote(count) and health.workers.total == unquote(count)
       assert :ok = Processes.shutdown_ecosystem(ecosystem)
     end
   end

@@ -5,7 +5,8 @@ defmodule Foundation.Member do
     * `test:` - the pid that gets `{:up, role, pid, opts}`, `{:changed, role, pid, coordinator}` and
       `{:terminated, role, pid, reason}`
     * `at:` - the roles, or `:all`, that the following are for
-    * `init:` - `{:error, reason}`, `:ignore`, `:raise`, `:hang` (until killed), `:exit`
+    * `init:` - `{:error, reason}`, `:ignore`, `:raise`, `:hang` (until killed), `:exit`, `:wait` (until
+      it gets `:go`, after it has told `{:waits, role, pid}`), or a function that is called with its options
     * `trap:` - trap exits
     * `stuck:` - do not end when asked to
     * `armed:` - an `:atomics`: `init:` is done only while its first element is above 0, which goes
@@ -83,6 +84,19 @@ defmodule Foundation.Member do
   defp act(:hang, opts) do
     tell(opts, {:hangs, opts[:role], self()})
     hang()
+  end
+
+  defp act(:wait, opts) do
+    tell(opts, {:waits, opts[:role], self()})
+
+    receive do
+      :go -> up(opts)
+    end
+  end
+
+  defp act(fun, opts) when is_function(fun, 1) do
+    fun.(opts)
+    up(opts)
   end
 
   defp hang do

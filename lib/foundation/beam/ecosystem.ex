@@ -8,7 +8,7 @@ defmodule Foundation.BEAM.Ecosystem do
   struct as well as a new one.
 
     * `:id` - the name, an atom, a string or an integer.
-    * `:coordinator` - its pid, `nil` where it is dead and stays so.
+    * `:coordinator` - its pid, `nil` where it is dead, or has not started.
     * `:workers` - pids of living workers, in the order of their numbers.
     * `:monitors` - references of the monitors that the process has which called
       `spawn_ecosystem/1` with `monitor: true`: of the coordinator and of each worker, in this order.
@@ -16,9 +16,9 @@ defmodule Foundation.BEAM.Ecosystem do
     * `:supervisor` - the process to stop, link to or monitor for the whole.
     * `:config` - as it was given.
     * `:started_at` - system time in milliseconds.
-    * `:health_status` - `:healthy` as long as every member that the ecosystem knows of lives,
-      `:degraded` where one does not, `:critical` where none of the workers does or the coordinator
-      does not. `Foundation.BEAM.Processes.ecosystem_health/1` looks closer.
+    * `:health_status` - the `:status` of `Foundation.BEAM.Processes.ecosystem_health/1`, by the same rule,
+      which stands there, with one difference: for the struct no process is asked for its figures. Members
+      that live count as `:alive`, and neither their queues nor the memory's pressure are looked at.
   """
 
   @enforce_keys [:id, :coordinator, :workers, :supervisor, :config, :started_at, :table]
@@ -47,7 +47,7 @@ defmodule Foundation.BEAM.Ecosystem do
           supervisor: pid(),
           config: map() | keyword(),
           started_at: integer(),
-          health_status: :healthy | :degraded | :critical,
+          health_status: :starting | :healthy | :degraded | :critical,
           table: :ets.tid() | atom()
         }
 

@@ -116,14 +116,23 @@ defmodule Foundation.BEAM.Processes do
   The struct, the pid of its supervisor, or the id. Anything else raises `ArgumentError`. Those
   that return an error give `:not_found` for an ecosystem that has ended or never was, and
   `:foreign_node` for a struct or pid of another node.
+
+  ## While it starts
+
+  An ecosystem is found by its id, also in `list_ecosystems/0`, from before its first member starts: a
+  member may call these functions in its `init`. All of them answer then, of the members that there
+  are: `start_link/1` of a member has to return before it is one (`:not_a_member` until then, also for
+  itself). `ecosystem_health/1` says `:starting` until all have started, and a coordinator that has not is
+  `:starting` as well, without a pid. Only workers are added when all have started:
+  `Foundation.BEAM.EcosystemSupervisor.add_worker/3` refuses it as `:not_ready` until then.
   """
 
   @typedoc "What `ecosystem_info/1` tells of a member; figures are `nil` where it did not tell them."
   @type member :: %{
           role: :coordinator | {:worker, pos_integer()},
           module: module(),
-          pid: pid(),
-          status: :alive | :dead | :restarting | :unresponsive,
+          pid: pid() | nil,
+          status: :starting | :alive | :dead | :restarting | :unresponsive,
           memory: non_neg_integer() | nil,
           message_queue_len: non_neg_integer() | nil,
           restarts: non_neg_integer()
@@ -142,15 +151,9 @@ defmodule Foundation.BEAM.Processes do
 
   @typedoc "What `ecosystem_health/1` tells; see there."
   @type health :: %{
-          status: :healthy | :degraded | :critical,
-          coordinator: :alive | :dead | :restarting | :unresponsive,
-          workers: %{
-            alive: non_neg_integer(),
-            dead: non_neg_integer(),
-            restarting: non_neg_integer(),
-            unresponsive: non_neg_integer(),
-            total: non_neg_integer()
-          },
+          status: Health.status(),
+          coordinator: :starting | :alive | :dead | :restarting | :unresponsive,
+          workers: Health.counts(),
           memory_pressure: :low | :medium | :high,
           message_backlog: non_neg_integer(),
           failures: non_neg_integer(),
@@ -267,8 +270,13 @@ defmodule Foundation.BEAM.Processes do
     * `:alive`
     * `:dead` - it has ended and stays so (`fault_tolerance: :standard`)
     * `:restarting` - it has ended and comes back
-    * `:unresponsive` - it lives, but did not tell its figures in time: it is inside a long native
-      function, for one. They are `nil` then
+    * `:unresponsive` - it lives, but the VM could not tell its figures in time; they are `nil` then. A
+      process that runs a native function (a BIF or a NIF) which does not yield tells nothing until that
+      returns, and one that shares a scheduler with it may have to wait as well
+    * `:starting` - of the coordinator of an ecosystem that starts, before it has one: `:pid` is `nil`
+
+  A member inside a callback, whatever keeps it there - it computes, or waits for an answer that never
+  comes -, is `:alive`: its figures can be told, and its messages wait. `:message_queue_len` shows that.
 
   No process of the ecosystem is called, and a member that is busy delays the answer by at most 100 ms, all
   of them together as well; above a thousand members, by 10 us more for each.
@@ -287,11 +295,18 @@ defmodule Foundation.BEAM.Processes do
   @doc """
   How the ecosystem is.
 
-  `:status` is
+  `:status` is the first of these that is so:
 
+    * `:starting` - not all members have started yet; workers are counted as far as there are
     * `:critical` - the coordinator is dead, or fewer than half of the workers live
-    * `:healthy` - the coordinator and all workers live and answer, and the memory's pressure is not `:high`
+    * `:healthy` - the coordinator and all workers are `:alive`, none has failed within the last
+      `:max_seconds` of the configuration, in no member's queue wait `:max_queue_size` messages or more,
+      and the memory's pressure is not `:high`
     * `:degraded` - anything else
+
+  So a member that fails again and again shows, though it is back each time somebody looks, and so does
+  one that is stuck in a callback, when enough messages wait for it. A worker that is `:unresponsive` lives; a
+  coordinator that is `:restarting` is not dead.
 
   Statuses of members are those of `ecosystem_info/1`; `:memory_pressure` is
   `Foundation.BEAM.Memory.pressure/0`, of the whole VM; `:message_backlog` the sum of the members'
@@ -329,13 +344,19 @@ defmodule Foundation.BEAM.Processes do
   end
 
   @doc """
-  All ecosystems of the node, those in trees of your own as well, in no order.
+  All ecosystems of the node, those in trees of your own and those that are starting as well, in no
+  order. `:members` is how many members there are, dead ones included: 0 before the coordinator has started.
 
       iex> Enum.filter(Foundation.BEAM.Processes.list_ecosystems(), &(&1.id == :no_such_ecosystem))
       []
   """
   @spec list_ecosystems() :: [
-          %{id: Ecosystem.id(), supervisor: pid(), started_at: integer(), members: pos_integer()}
+          %{
+            id: Ecosystem.id(),
+            supervisor: pid(),
+            started_at: integer(),
+            members: non_neg_integer()
+          }
         ]
   def list_ecosystems do
     for {id, supervisor} <- Roster.all(),

@@ -191,7 +191,7 @@ defmodule Foundation.BEAM.ProcessesTest do
       kill(ecosystem, third)
       assert {:ok, %{status: :critical, failures: 3} = health} = health(ecosystem)
       assert {health.last_failure.pid, health.last_failure.reason} == {third, :killed}
-      assert {:ok, %{health_status: :degraded, workers: [_]}} = Processes.current(ecosystem)
+      assert {:ok, %{health_status: :critical, workers: [_]}} = Processes.current(ecosystem)
     end
 
     test "is critical without a coordinator" do

@@ -40,6 +40,19 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
   def put(table, index, failure),
     do: :ets.insert(table, {{:failure, rem(index, @kept)}, index, failure})
 
+  @doc "Writes down that there was one just now; one row for all of them."
+  @spec mark(Roster.table()) :: true
+  def mark(table), do: Roster.put(table, :failed_at, System.monotonic_time(:millisecond))
+
+  @doc "Whether there was one within the `max_seconds` of the configuration."
+  @spec lately?(Roster.table()) :: boolean()
+  def lately?(table) do
+    case Roster.get(table, :failed_at) do
+      nil -> false
+      at -> System.monotonic_time(:millisecond) - at < 1_000 * Roster.plan(table).max_seconds
+    end
+  end
+
   @doc "Of those whose members are back, though nobody has said so: when these were started."
   @spec healed(Roster.table(), [Roster.row()]) :: :ok
   def healed(table, members) do

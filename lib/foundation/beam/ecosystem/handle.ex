@@ -3,6 +3,12 @@ defmodule Foundation.BEAM.Ecosystem.Handle do
 
   # From what a caller has of an ecosystem to its supervisor and its table. A struct names the very
   # ecosystem that it was made of; an id whoever has it now.
+  #
+  # An ecosystem is found from when its id is taken until it has ended, also while its members start: a member
+  # asks for its own in its `init`, and who goes through a list wants to know of each what it does. So every
+  # function answers then, of the members that there are: one that has not started is no member yet, and
+  # a coordinator that there has never been is `:starting`, as the whole is (`Info`, `Health`). Only who wants to
+  # add to what is not complete is refused.
 
   alias Foundation.BEAM.Ecosystem
   alias Foundation.BEAM.Ecosystem.Roster

@@ -54,6 +54,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     failure = Failures.new(number, pid, reason)
     index = state.failures + 1
     Failures.put(state.table, index, failure)
+    Failures.mark(state.table)
     Events.died(state, failure)
     wait(%{state | failures: index}, number, pid, failure)
   end

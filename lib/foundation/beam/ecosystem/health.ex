@@ -1,10 +1,46 @@
 defmodule Foundation.BEAM.Ecosystem.Health do
   @moduledoc false
 
-  # From the state of the members to one word. Pure, but for `look/1`.
+  # From the state of the members to one word. `status/1` is the rule, which the documentation of
+  # `Processes.ecosystem_health/1` states, and is pure. Who has not looked at something gives it as it is
+  # when all is well.
 
   alias Foundation.BEAM.Ecosystem.{Failures, Info, Roster}
   alias Foundation.BEAM.Memory
+
+  @type status :: :starting | :healthy | :degraded | :critical
+
+  @type counts :: %{
+          alive: non_neg_integer(),
+          dead: non_neg_integer(),
+          restarting: non_neg_integer(),
+          unresponsive: non_neg_integer(),
+          total: non_neg_integer()
+        }
+
+  @type look :: %{
+          starting?: boolean(),
+          coordinator: :starting | :alive | :dead | :restarting | :unresponsive,
+          workers: counts(),
+          memory_pressure: :low | :medium | :high,
+          failed_lately?: boolean(),
+          queue_full?: boolean()
+        }
+
+  @doc "The rule."
+  @spec status(look()) :: status()
+  def status(%{starting?: true}), do: :starting
+  def status(%{coordinator: :dead}), do: :critical
+
+  def status(%{workers: %{total: total, alive: alive, unresponsive: busy}})
+      when (alive + busy) * 2 < total,
+      do: :critical
+
+  def status(%{coordinator: :alive, workers: %{total: total, alive: total}} = look)
+      when look.memory_pressure != :high and not look.failed_lately? and not look.queue_full?,
+      do: :healthy
+
+  def status(_look), do: :degraded
 
   @doc "What `Processes.ecosystem_health/1` tells."
   @spec look(Roster.table()) :: map()
@@ -12,42 +48,53 @@ defmodule Foundation.BEAM.Ecosystem.Health do
     {coordinator, workers} = Info.members(table)
     {failures, total} = Failures.list(table)
 
-    summary(coordinator, workers, Memory.pressure())
+    table
+    |> summary(coordinator, workers)
     |> Map.merge(%{failures: total, last_failure: List.last(failures)})
   end
 
-  @doc false
-  @spec summary(map(), [map()], :low | :medium | :high) :: map()
-  def summary(coordinator, workers, pressure) do
-    workers_by = Enum.frequencies_by(workers, & &1.status)
-    count = fn status -> Map.get(workers_by, status, 0) end
+  @doc "Of members as `Info.members/1` gives them."
+  @spec summary(Roster.table(), map(), [map()]) :: map()
+  def summary(table, coordinator, workers) do
+    plan = Roster.plan(table)
+    members = [coordinator | workers]
+    queues = for %{message_queue_len: length} <- members, length != nil, do: length
 
-    counts = %{
-      alive: count.(:alive),
-      dead: count.(:dead),
-      restarting: count.(:restarting),
-      unresponsive: count.(:unresponsive),
-      total: length(workers)
-    }
-
-    %{
-      status: status(coordinator.status, counts, pressure),
+    look = %{
+      starting?: starting?(table),
       coordinator: coordinator.status,
-      workers: counts,
-      memory_pressure: pressure,
-      message_backlog:
-        [coordinator | workers] |> Enum.map(&(&1.message_queue_len || 0)) |> Enum.sum()
+      workers: counts(workers),
+      memory_pressure: Memory.pressure(),
+      failed_lately?: Failures.lately?(table),
+      queue_full?: Enum.any?(queues, &(&1 >= plan.max_queue_size))
     }
+
+    look
+    |> Map.take([:coordinator, :workers, :memory_pressure])
+    |> Map.merge(%{status: status(look), message_backlog: Enum.sum(queues)})
   end
 
-  @doc false
-  @spec status(atom(), map(), :low | :medium | :high) :: :healthy | :degraded | :critical
-  def status(:dead, _workers, _pressure), do: :critical
+  @doc "By what the roster knows, without a look at members or memory: so many workers live, of so many."
+  @spec known(Roster.table(), atom(), non_neg_integer(), non_neg_integer()) :: status()
+  def known(table, coordinator, alive, total) do
+    status(%{
+      starting?: starting?(table),
+      coordinator: coordinator,
+      workers: %{alive: alive, dead: total - alive, restarting: 0, unresponsive: 0, total: total},
+      memory_pressure: :low,
+      failed_lately?: Failures.lately?(table),
+      queue_full?: false
+    })
+  end
 
-  def status(_coordinator, %{total: total, alive: alive, unresponsive: busy}, _pressure)
-      when total > 0 and (alive + busy) * 2 < total,
-      do: :critical
+  defp starting?(table), do: Roster.get(table, :state) == :starting
 
-  def status(:alive, %{total: total, alive: total}, pressure) when pressure != :high, do: :healthy
-  def status(_coordinator, _workers, _pressure), do: :degraded
+  defp counts(workers) do
+    by = Enum.frequencies_by(workers, & &1.status)
+
+    counts =
+      for status <- [:alive, :dead, :restarting, :unresponsive], do: {status, by[status] || 0}
+
+    Map.new([{:total, length(workers)} | counts])
+  end
 end

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Info do
   # which is waited for long.
 
   alias Foundation.BEAM.Ecosystem
-  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Ecosystem.{Health, Roster}
   alias Foundation.BEAM.Memory.Census
 
   # Milliseconds for one member that does not answer, and for all together; the VM reads a thousand
@@ -17,30 +17,40 @@ defmodule Foundation.BEAM.Ecosystem.Info do
   @spec struct(pid(), Roster.table()) :: Ecosystem.t()
   def struct(supervisor, table) do
     {id, ^supervisor, started_at, config} = Roster.about(table)
-    [coordinator | workers] = Roster.members(table)
+    {coordinator, workers} = rows(table)
     alive = for {_, pid, _, _, :up, _} <- workers, Process.alive?(pid), do: pid
-    coordinator = living(coordinator)
+    {pid, status} = living(coordinator, table)
 
     %Ecosystem{
       id: id,
-      coordinator: coordinator,
+      coordinator: pid,
       workers: alive,
       supervisor: supervisor,
       topology: Roster.topology(table),
       config: config,
       started_at: started_at,
-      health_status: status(coordinator, length(alive), length(workers)),
+      health_status: Health.known(table, status, length(alive), length(workers)),
       table: table
     }
   end
 
-  defp living({0, pid, _, _, :up, _}), do: if(Process.alive?(pid), do: pid)
-  defp living(_down), do: nil
+  # There is none before the first has started.
+  defp rows(table) do
+    case Roster.members(table) do
+      [{0, _, _, _, _, _} = coordinator | workers] -> {coordinator, workers}
+      workers -> {nil, workers}
+    end
+  end
 
-  defp status(nil, _alive, _total), do: :critical
-  defp status(_coordinator, 0, total) when total > 0, do: :critical
-  defp status(_coordinator, alive, total) when alive < total, do: :degraded
-  defp status(_coordinator, _alive, _total), do: :healthy
+  defp living({0, pid, _, _, :up, _} = row, table),
+    do: if(Process.alive?(pid), do: {pid, :alive}, else: living(put_elem(row, 4, :down), table))
+
+  defp living(nil, table), do: {nil, none(table)}
+  defp living(_down, table), do: {nil, missing(false, healing?(table))}
+
+  defp none(table), do: if(Roster.get(table, :state) == :starting, do: :starting, else: :dead)
+
+  defp healing?(table), do: Roster.plan(table).fault_tolerance == :self_healing
 
   @doc "What `Processes.ecosystem_info/1` tells."
   @spec info(pid(), Roster.table()) :: map()
@@ -62,14 +72,33 @@ defmodule Foundation.BEAM.Ecosystem.Info do
   @doc "Every member with its status and its figures, the coordinator apart."
   @spec members(Roster.table()) :: {map(), [map()]}
   def members(table) do
-    healing? = Roster.plan(table).fault_tolerance == :self_healing
-    rows = Roster.members(table)
+    healing? = healing?(table)
+    {coordinator, workers} = rows(table)
+    rows = if coordinator, do: [coordinator | workers], else: workers
     pids = Enum.map(rows, &elem(&1, 1))
     {found, skipped} = Census.map(pids, &probe/1, patience: @patience, deadline: deadline(pids))
     found = Map.new(found)
     late = MapSet.new(skipped)
-    [coordinator | workers] = Enum.map(rows, &member(&1, found, late, healing?))
-    {coordinator, workers}
+    workers = Enum.map(workers, &member(&1, found, late, healing?))
+
+    if coordinator,
+      do: {member(coordinator, found, late, healing?), workers},
+      else: {no_coordinator(table), workers}
+  end
+
+  defp no_coordinator(table) do
+    {_id, _supervisor, _started_at, config} = Roster.about(table)
+    module = with {module, _opts} <- config[:coordinator], do: module
+
+    %{
+      role: :coordinator,
+      module: module,
+      pid: nil,
+      status: none(table),
+      memory: nil,
+      message_queue_len: nil,
+      restarts: 0
+    }
   end
 
   # Ten microseconds for each of very many.

@@ -4,14 +4,13 @@ defmodule Foundation.BEAM.Ecosystem.Metrics do
   # One look at an ecosystem as figures, for whoever draws curves. See `Foundation.Telemetry.ecosystem_metrics/1`.
 
   alias Foundation.BEAM.Ecosystem.{Failures, Health, Info, Roster, Snapshots}
-  alias Foundation.BEAM.Memory
 
   @spec look(Roster.table()) :: map()
   def look(table) do
     {coordinator, workers} = Info.members(table)
     members = [coordinator | workers]
     {failures, total} = Failures.list(table)
-    health = Health.summary(coordinator, workers, Memory.pressure())
+    health = Health.summary(table, coordinator, workers)
 
     %{
       id: Roster.id(table),

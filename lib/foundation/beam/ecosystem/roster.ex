@@ -15,6 +15,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:plan, plan}                                      without what members are given
   #     {:fault, number, reason}                           what the start was given up for
   #     {{:failure, slot}, number, failure}                see `Failures`
+  #     {:failed_at, milliseconds}                         of the newest, in monotonic time
   #     {:topology, name}
   #     {:token, token, from}                              see `RingToken`
   #     {{:subscriber, pid}}                               who is told of changes, see `Changes`

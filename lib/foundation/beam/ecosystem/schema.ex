@@ -60,6 +60,13 @@ defmodule Foundation.BEAM.Ecosystem.Schema do
               default: 5,
               doc: "See `max_restarts`."
             ],
+            max_queue_size: [
+              type: :pos_integer,
+              default: 1_000,
+              doc:
+                "Messages that wait in the queue of one member from which on `ecosystem_health/1` says " <>
+                  "`:degraded`."
+            ],
             start_timeout: [
               type: @timeout,
               default: 5_000,

@@ -74,9 +74,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   @doc "Tells that somebody ends the ecosystem."
   @spec ending(Roster.table()) :: :ok
-  def ending(table) do
-    if steward = Roster.get(table, :steward), do: GenServer.cast(steward, :ending), else: :ok
-  end
+  def ending(table), do: tell(table, :ending)
 
   @doc "Tells of a worker that has been added."
   @spec added(Roster.table(), pos_integer(), pid()) :: :ok
@@ -85,11 +83,15 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   @doc "Tells of a process that wants to hear of changes."
   @spec subscribed(Roster.table(), pid()) :: :ok
-  def subscribed(table, pid), do: GenServer.cast(Roster.get(table, :steward), {:subscribed, pid})
+  def subscribed(table, pid), do: tell(table, {:subscribed, pid})
 
   @spec unsubscribed(Roster.table(), pid()) :: :ok
-  def unsubscribed(table, pid),
-    do: GenServer.cast(Roster.get(table, :steward), {:unsubscribed, pid})
+  def unsubscribed(table, pid), do: tell(table, {:unsubscribed, pid})
+
+  # Where there is none yet, it reads at its start who has subscribed.
+  defp tell(table, message) do
+    if steward = Roster.get(table, :steward), do: GenServer.cast(steward, message), else: :ok
+  end
 
   @impl true
   def init({table, plan, supervisor, builder}) do
@@ -113,7 +115,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
     case Roster.get(table, :state) do
       :starting ->
-        enter(Watch.start(%{state | builder: Process.monitor(builder)}))
+        enter(subscribers(Watch.start(%{state | builder: Process.monitor(builder)})))
 
       _later ->
         enter(
@@ -138,7 +140,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
     adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
     monitor_supervisors(state)
-    state = Enum.reduce(Changes.subscribers(table), state, &handle({:subscribed, &1}, &2))
+    state = subscribers(state)
     Changes.heal(table, :unknown)
     # What happened since the process before this one ended, nobody was told.
     Changes.tell_who_began_before(table)
@@ -151,6 +153,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
         pending: if(Healing.healing?(state), do: down, else: %{})
     })
   end
+
+  defp subscribers(%{table: table} = state),
+    do: Enum.reduce(Changes.subscribers(table), state, &handle({:subscribed, &1}, &2))
 
   @impl true
   def handle_cast(message, state), do: handle_info(message, state)

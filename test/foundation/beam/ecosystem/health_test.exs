@@ -1,17 +1,32 @@
 defmodule Foundation.BEAM.Ecosystem.HealthTest do
-  # The rules that the documentation states, as functions.
-  use ExUnit.Case, async: true
+  # The rule that the documentation states, as a function, and what a running ecosystem makes of it.
+  use ExUnit.Case, async: false
+  use Foundation.Ecosystems
 
-  alias Foundation.BEAM.Ecosystem.Health
+  alias Foundation.BEAM.Ecosystem.{Health, Roster}
+  alias Foundation.Telemetry
 
-  defp member(status, queue \\ 0), do: %{status: status, message_queue_len: queue}
+  @moduletag :capture_log
 
-  defp status(coordinator, workers, pressure \\ :low),
-    do: Health.summary(member(coordinator), Enum.map(workers, &member/1), pressure).status
+  defp status(coordinator, workers, more \\ []) do
+    by = Enum.frequencies(workers)
+    counts = for s <- [:alive, :dead, :restarting, :unresponsive], do: {s, by[s] || 0}
 
-  test "healthy: all live and answer, and memory is not scarce" do
+    look = %{
+      starting?: false,
+      coordinator: coordinator,
+      workers: Map.new([{:total, length(workers)} | counts]),
+      memory_pressure: :low,
+      failed_lately?: false,
+      queue_full?: false
+    }
+
+    Health.status(Map.merge(look, Map.new(more)))
+  end
+
+  test "healthy: all live and answer, nothing has failed lately, and nothing is scarce" do
     assert status(:alive, [:alive, :alive]) == :healthy
-    assert status(:alive, [:alive], :medium) == :healthy
+    assert status(:alive, [:alive], memory_pressure: :medium) == :healthy
     assert status(:alive, []) == :healthy
   end
 
@@ -20,7 +35,7 @@ defmodule Foundation.BEAM.Ecosystem.HealthTest do
     assert status(:alive, [:dead]) == :critical
     assert status(:alive, [:alive, :dead, :dead]) == :critical
     assert status(:alive, [:alive, :restarting, :restarting]) == :critical
-    assert status(:dead, [:alive], :high) == :critical
+    assert status(:dead, [:alive], memory_pressure: :high) == :critical
   end
 
   test "degraded: anything between" do
@@ -29,20 +44,94 @@ defmodule Foundation.BEAM.Ecosystem.HealthTest do
     assert status(:alive, [:unresponsive, :unresponsive]) == :degraded
     assert status(:restarting, [:alive]) == :degraded
     assert status(:unresponsive, [:alive]) == :degraded
-    assert status(:alive, [:alive], :high) == :degraded
+    assert status(:alive, [:alive], memory_pressure: :high) == :degraded
+    assert status(:alive, [:alive], failed_lately?: true) == :degraded
+    assert status(:alive, [:alive], queue_full?: true) == :degraded
   end
 
-  test "counts members by status, and what waits in their queues" do
-    workers = [
-      member(:alive, 2),
-      member(:unresponsive, nil),
-      member(:dead, nil),
-      member(:alive, 3)
-    ]
+  test "starting: whatever the members are" do
+    assert status(:starting, [], starting?: true) == :starting
+    assert status(:alive, [:alive, :dead, :dead], starting?: true) == :starting
+  end
 
-    summary = Health.summary(member(:alive, 5), workers, :medium)
-    assert summary.workers == %{alive: 2, dead: 1, restarting: 0, unresponsive: 1, total: 4}
-    assert {summary.message_backlog, summary.memory_pressure} == {10, :medium}
-    assert summary.coordinator == :alive
+  defp statuses(ecosystem) do
+    {:ok, health} = Processes.ecosystem_health(ecosystem)
+    {:ok, metrics} = Telemetry.ecosystem_metrics(ecosystem)
+    {:ok, current} = Processes.current(ecosystem)
+    {health.status, metrics.status, current.health_status}
+  end
+
+  defp all(status), do: {status, status, status}
+
+  test "health, metrics and the struct have the same status of what has ended" do
+    ecosystem = Member.ecosystem!()
+    assert statuses(ecosystem) == all(:healthy)
+    [first, second, third] = ecosystem.workers
+    kill(ecosystem, first)
+    assert statuses(ecosystem) == all(:degraded)
+    # One of three is fewer than half.
+    kill(ecosystem, second)
+    assert statuses(ecosystem) == all(:critical)
+    assert {:ok, %{workers: [^third]}} = Processes.current(ecosystem)
+
+    ecosystem = Member.ecosystem!()
+    kill(ecosystem, ecosystem.coordinator)
+    assert statuses(ecosystem) == all(:critical)
+  end
+
+  test "a coordinator that comes back is one that is restarting, in all of them" do
+    ecosystem = Member.ecosystem!(fault_tolerance: :self_healing)
+    # It would be back before anybody looks.
+    :sys.suspend(ecosystem.supervisor)
+    kill(ecosystem, ecosystem.coordinator)
+    assert {:ok, %{coordinator: :restarting}} = Processes.ecosystem_health(ecosystem)
+    assert statuses(ecosystem) == all(:degraded)
+    assert {:ok, %{coordinator: nil}} = Processes.current(ecosystem)
+    :sys.resume(ecosystem.supervisor)
+  end
+
+  test "a failure degrades it for max_seconds, also when the member is back" do
+    ecosystem = Member.ecosystem!(fault_tolerance: :self_healing, max_seconds: 100)
+    kill(ecosystem, hd(ecosystem.workers))
+    worker(ecosystem, 1)
+    assert {:ok, %{workers: %{alive: 3, total: 3}}} = Processes.ecosystem_health(ecosystem)
+    assert statuses(ecosystem) == all(:degraded)
+    # As if that were longer ago.
+    at = Roster.get(ecosystem.table, :failed_at)
+    Roster.put(ecosystem.table, :failed_at, at - 100_000)
+    assert statuses(ecosystem) == all(:healthy)
+  end
+
+  test "a member that is stuck in a callback is alive, until its queue is full" do
+    ecosystem = Member.ecosystem!(max_queue_size: 10)
+    stuck = hd(ecosystem.workers)
+    Member.hold(stuck)
+    for _ <- 1..9, do: send(stuck, :waits)
+
+    assert {:ok, %{status: :healthy, message_backlog: 9, workers: %{alive: 3}}} =
+             Processes.ecosystem_health(ecosystem)
+
+    send(stuck, :waits)
+    assert {:ok, health} = Processes.ecosystem_health(ecosystem)
+    assert %{status: :degraded, message_backlog: 10, workers: %{alive: 3}} = health
+    assert {:ok, %{status: :degraded}} = Telemetry.ecosystem_metrics(ecosystem)
+    send(stuck, :go)
+    GenServer.call(stuck, :opts)
+    assert {:ok, %{status: :healthy}} = Processes.ecosystem_health(ecosystem)
+  end
+
+  test "members are counted by status, and what waits in their queues is summed" do
+    ecosystem = Member.ecosystem!()
+    [first, second, _third] = ecosystem.workers
+    kill(ecosystem, first)
+
+    for {pid, count} <- [{second, 2}, {ecosystem.coordinator, 3}] do
+      Member.hold(pid)
+      for _ <- 1..count, do: send(pid, :waits)
+    end
+
+    {:ok, health} = Processes.ecosystem_health(ecosystem)
+    assert health.workers == %{alive: 2, dead: 1, restarting: 0, unresponsive: 0, total: 3}
+    assert {health.message_backlog, health.coordinator} == {5, :alive}
   end
 end

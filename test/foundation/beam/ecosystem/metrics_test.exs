@@ -37,7 +37,7 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
     assert {:ok, metrics} = Telemetry.ecosystem_metrics(ecosystem)
     {:ok, info} = Processes.ecosystem_info(ecosystem)
     assert metrics.id == ecosystem.id and metrics.topology == :tree and metrics.uptime_ms >= 0
-    assert {metrics.status, metrics.coordinator} == {:healthy, :alive}
+    assert {metrics.status, metrics.coordinator} == {:degraded, :alive}
     assert metrics.workers == %{alive: 3, dead: 0, restarting: 0, unresponsive: 0, total: 3}
     sizes = Enum.map([info.coordinator | info.workers], & &1.memory)
     assert metrics.memory.total >= metrics.memory.max and metrics.memory.max > 0
