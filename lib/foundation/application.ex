@@ -8,6 +8,8 @@ defmodule Foundation.Application do
     # Nothing works without the library: its absence is the reason that starting gives.
     with :ok <- Foundation.Native.Loader.ensure(Foundation.Native),
          :ok <- Foundation.BEAM.Messages.Policy.load!() do
+      # Later, a busy scheduler could be in the way of asking.
+      Foundation.BEAM.Memory.OS.carrier?()
       Supervisor.start_link(children(), strategy: :one_for_one, name: Foundation.Supervisor)
     end
   end

@@ -13,15 +13,32 @@ defmodule Foundation.Stuck do
   @doc "Starts it, on the last scheduler, and moves the caller to the first. Ends by itself."
   def start! do
     to = self()
+    start!(fn -> spawn(fn -> enter(to) end) end)
+  end
+
+  @doc """
+  As `start!/0`, of the process that the function returns, which is to call `enter/1` with the caller's
+  pid now.
+  """
+  def start!(fun) do
     load!()
     :erlang.process_flag(:scheduler, 1)
-    last = :erlang.system_info(:schedulers_online)
-    pid = :erlang.spawn_opt(fn -> compare(to) end, scheduler: last)
-    ExUnit.Callbacks.on_exit(fn -> await(pid) end)
+    pid = fun.()
+    ExUnit.Callbacks.on_exit(fn -> out(pid) end)
 
     receive do
       {^pid, :stuck} -> pid
     end
+  end
+
+  @doc "Has the calling process be one, which tells that process when it begins, and when it is out again."
+  def enter(to) do
+    last = :erlang.system_info(:schedulers_online)
+    :erlang.process_flag(:scheduler, last)
+    # It is there when it runs again.
+    :erlang.yield()
+    compare(to)
+    :erlang.process_flag(:scheduler, 0)
   end
 
   @doc "Whether it is inside still: it would have told the caller."
@@ -40,13 +57,7 @@ defmodule Foundation.Stuck do
   end
 
   # Nothing of the VM's own that needs every scheduler, as loading a module does, goes on before.
-  defp await(pid) do
-    monitor = Process.monitor(pid)
-
-    receive do
-      {:DOWN, ^monitor, :process, ^pid, _reason} -> :ok
-    end
-  end
+  defp out(pid), do: Process.info(pid, :status)
 
   defp compare(to) do
     {one, other} = {deep(), deep()}

@@ -70,9 +70,22 @@ defmodule Foundation.BEAM.Memory.OS do
       own: nil,
       groups: [],
       page: page(Handle.whole(Path.join(root, "proc/self/auxv"))),
-      # Does not change while the VM runs, and to ask costs more than a file.
-      carrier?: carrier(mmap()) != []
+      carrier?: carrier?()
     })
+  end
+
+  @doc """
+  Whether the VM may map nothing but what it has reserved. That does not change while it runs; to ask takes as
+  long as any scheduler does something that cannot be interrupted, so it is asked once, when the
+  application starts.
+  """
+  @spec carrier?() :: boolean()
+  def carrier? do
+    with :unknown <- :persistent_term.get({__MODULE__, :carrier?}, :unknown) do
+      carrier? = carrier(mmap()) != []
+      :persistent_term.put({__MODULE__, :carrier?}, carrier?)
+      carrier?
+    end
   end
 
   @doc "Closes them."
@@ -139,8 +152,9 @@ defmodule Foundation.BEAM.Memory.OS do
   defp count(os), do: Enum.count(os.files, &elem(&1, 1)) + Cgroup.count(os.groups)
 
   @doc """
-  Bytes that the VM's allocators have mapped; `nil` where they do not tell. This asks no scheduler and
-  reads no file: it takes about 10 us where `vm_total/0` wakes every scheduler.
+  Bytes that the VM's allocators have mapped; `nil` where they do not tell. It takes about 10 us where
+  `vm_total/0` wakes every scheduler, and reads no file; but as that does, it waits for a scheduler that is
+  inside a native function.
   """
   @spec mapped() :: non_neg_integer() | nil
   def mapped do

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
 
   use GenServer
 
-  alias Foundation.BEAM.Memory.{OS, Pressure}
+  alias Foundation.BEAM.Memory.{Census, OS, Pressure}
   alias Foundation.Native
   alias Foundation.Telemetry.Dispatch
 
@@ -16,6 +16,9 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
   # a hundredth of the limit, or by this much, and in every fourth tick for what others use.
   @step 67_108_864
   @ticks 4
+
+  # Milliseconds that the VM's books may take.
+  @books 100
 
   # Limits change seldom, and every file that is read costs: each is looked at this often.
   @review_ms 5_000
@@ -126,11 +129,16 @@ defmodule Foundation.BEAM.Memory.Monitor.Server do
   def moved?(now, %{own: own, found: %{limit: limit}}),
     do: abs(now - own) >= if(limit, do: min(@step, div(limit, 100)), else: @step)
 
-  # What this library's native code holds is on no book of the VM.
+  # What this library's native code holds is on no book of the VM. Where a scheduler is inside a native
+  # function, the books wait for it: then the files are read.
   defp own do
-    with mapped when is_integer(mapped) <- OS.mapped(),
-         do: mapped + Enum.sum(for({_owner, bytes} <- Native.memory_held(), do: bytes))
+    case Census.map([self()], fn _pid -> OS.mapped() end, patience: @books, deadline: @books) do
+      {[{_self, mapped}], []} when is_integer(mapped) -> mapped + native()
+      _not_in_time -> nil
+    end
   end
+
+  defp native, do: Enum.sum(for {_owner, bytes} <- Native.memory_held(), do: bytes)
 
   defp read(state) do
     # Asked first: what comes while the files are read counts as moved the next time.
