@@ -31,6 +31,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     Config,
     Handle,
     Info,
+    Living,
     Roster,
     Shutdown,
     Starter,
@@ -150,7 +151,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     read(ecosystem, "get_coordinator/1", {:error, :not_found}, fn _supervisor, table ->
       case Roster.member(table, 0) do
         {0, pid, _, _, :up, _} ->
-          if Process.alive?(pid), do: {:ok, pid}, else: {:error, :not_found}
+          if Living.living?(pid), do: {:ok, pid}, else: {:error, :not_found}
 
         _none ->
           {:error, :not_found}
@@ -167,7 +168,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   @spec list_workers(Ecosystem.ref()) :: [pid()]
   def list_workers(ecosystem) do
     read(ecosystem, "list_workers/1", [], fn _supervisor, table ->
-      for {_, pid, _, _, :up, _} <- Roster.workers(table), Process.alive?(pid), do: pid
+      Living.of(for {_, pid, _, _, :up, _} <- Roster.workers(table), do: pid)
     end)
   end
 

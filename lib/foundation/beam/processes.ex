@@ -194,7 +194,7 @@ defmodule Foundation.BEAM.Processes do
     with {:ok, plan} <- Config.new(config),
          begun = System.monotonic_time(),
          {:ok, supervisor, table} <- launch(plan, begun) do
-      monitored(plan, Info.struct(supervisor, table))
+      monitored(plan, Info.started(supervisor, table))
     else
       {:error, {:already_started, pid}} ->
         {:error, EcosystemSupervisor.already_exists(Config.id(config), pid)}

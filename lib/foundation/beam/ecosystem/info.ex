@@ -5,21 +5,27 @@ defmodule Foundation.BEAM.Ecosystem.Info do
   # which is waited for long.
 
   alias Foundation.BEAM.Ecosystem
-  alias Foundation.BEAM.Ecosystem.{Health, Roster}
+  alias Foundation.BEAM.Ecosystem.{Health, Living, Roster}
   alias Foundation.BEAM.Memory.Census
 
-  # Milliseconds for one member that does not answer, and for all together; the VM reads a thousand
-  # idle processes in a few.
-  @patience 40
+  # Milliseconds after which it is looked, twice, whether a member has answered, and for all together: two
+  # that do not answer hide nobody behind them. The VM reads a thousand idle processes in a few.
+  @patience 20
   @deadline 90
 
   @doc "The struct as it is now."
   @spec struct(pid(), Roster.table()) :: Ecosystem.t()
-  def struct(supervisor, table) do
+  def struct(supervisor, table), do: struct(supervisor, table, &Living.of/1)
+
+  @doc "The struct of one that has just started, whose members are taken for alive: to look takes time."
+  @spec started(pid(), Roster.table()) :: Ecosystem.t()
+  def started(supervisor, table), do: struct(supervisor, table, & &1)
+
+  defp struct(supervisor, table, living) do
     {id, ^supervisor, started_at, config} = Roster.about(table)
     {coordinator, workers} = rows(table)
-    alive = for {_, pid, _, _, :up, _} <- workers, Process.alive?(pid), do: pid
-    {pid, status} = living(coordinator, table)
+    alive = living.(for {_, pid, _, _, :up, _} <- workers, do: pid)
+    {pid, status} = coordinator(coordinator, table, living)
 
     %Ecosystem{
       id: id,
@@ -42,11 +48,13 @@ defmodule Foundation.BEAM.Ecosystem.Info do
     end
   end
 
-  defp living({0, pid, _, _, :up, _} = row, table),
-    do: if(Process.alive?(pid), do: {pid, :alive}, else: living(put_elem(row, 4, :down), table))
+  defp coordinator(nil, table, _living), do: {nil, none(table)}
 
-  defp living(nil, table), do: {nil, none(table)}
-  defp living(_down, table), do: {nil, missing(false, healing?(table))}
+  defp coordinator({0, pid, _, _, status, _}, table, living) do
+    if status == :up and living.([pid]) != [],
+      do: {pid, :alive},
+      else: {nil, missing(false, healing?(table))}
+  end
 
   defp none(table), do: if(Roster.get(table, :state) == :starting, do: :starting, else: :dead)
 

@@ -3,7 +3,7 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
 
   # Ends supervisors with all that is below them.
 
-  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Ecosystem.{Living, Roster}
 
   @doc "Ends a supervisor as one above it does; `:ok` also where it is gone, or was never started."
   @spec end_all(pid() | nil) :: :ok
@@ -24,7 +24,7 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
   def gone(nil, _timeout), do: :ok
 
   def gone(pid, timeout) do
-    if Process.alive?(pid), do: ask(pid, timeout), else: :ok
+    if Living.living?(pid), do: ask(pid, timeout), else: :ok
   end
 
   defp ask(pid, timeout) do

@@ -1,0 +1,28 @@
+defmodule Foundation.BEAM.Ecosystem.Living do
+  @moduledoc false
+
+  # Which processes live, without waiting for any of them. `Process.alive?/1` waits for one that is inside
+  # a native function and has been sent another signal before, as everybody does who asks for its
+  # figures. A monitor of a process that is gone is answered at once, and of any other not at all.
+
+  @doc "Those of the processes that have not ended, in their order."
+  @spec of([pid()]) :: [pid()]
+  def of(pids) do
+    monitors = Enum.map(pids, &{&1, Process.monitor(&1)})
+    arrived()
+    for {pid, monitor} <- monitors, Process.demonitor(monitor, [:flush, :info]), do: pid
+  end
+
+  @spec living?(pid()) :: boolean()
+  def living?(pid), do: of([pid]) != []
+
+  # What has been sent to this process before a message of its own is there when that is.
+  defp arrived do
+    mark = make_ref()
+    send(self(), mark)
+
+    receive do
+      ^mark -> :ok
+    end
+  end
+end
