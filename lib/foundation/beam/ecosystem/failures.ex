@@ -40,6 +40,15 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
   def put(table, index, failure),
     do: :ets.insert(table, {{:failure, rem(index, @kept)}, index, failure})
 
+  @doc "The member is back, after that time; a failure that a newer one has displaced stays away."
+  @spec heal(Roster.table(), pos_integer(), failure(), non_neg_integer()) :: boolean()
+  def heal(table, index, failure, healed_us) do
+    case :ets.lookup(table, {:failure, rem(index, @kept)}) do
+      [{_slot, ^index, _failure}] -> put(table, index, %{failure | healed_us: healed_us})
+      _newer -> false
+    end
+  end
+
   @doc "Writes down that there was one just now; one row for all of them."
   @spec mark(Roster.table()) :: true
   def mark(table), do: Roster.put(table, :failed_at, System.monotonic_time(:millisecond))

@@ -124,7 +124,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
   defp back(state, old, new, {number, failure, _, _}, index, duration) do
     microseconds = System.convert_time_unit(duration, :native, :microsecond)
-    if failure, do: Failures.put(state.table, index, %{failure | healed_us: microseconds})
+    if failure, do: Failures.heal(state.table, index, failure, microseconds)
     Events.restarted(state, number, old, new, failure, duration)
     state
   end

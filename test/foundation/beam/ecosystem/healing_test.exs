@@ -7,7 +7,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
   import Foundation.Events
   import Foundation.Eventually
 
-  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Ecosystem.{Failures, Roster}
 
   @moduletag :capture_log
 
@@ -254,6 +254,16 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
       assert eventually?(fn -> failures(ecosystem) == 130 end)
       {:ok, failures} = Processes.failures(ecosystem)
       assert Enum.map(failures, & &1.reason) == Enum.to_list(130..31//-1)
+    end
+
+    test "that are displaced before their members are back displace none that are newer" do
+      ecosystem = Member.ecosystem!()
+      failure = Failures.new(1, self(), :crash)
+      for index <- [1, Failures.kept() + 1], do: Failures.put(ecosystem.table, index, failure)
+      refute Failures.heal(ecosystem.table, 1, failure, 5)
+      assert {[%{healed_us: nil}], 101} = Failures.list(ecosystem.table)
+      assert Failures.heal(ecosystem.table, Failures.kept() + 1, failure, 5)
+      assert {[%{healed_us: 5}], 101} = Failures.list(ecosystem.table)
     end
 
     test "of any size are kept small" do
