@@ -106,7 +106,9 @@ defmodule Foundation.BEAM.Processes do
   restarted, whatever the reason, with those that `:supervision` names. An end with the reason `:shutdown`
   is one that a supervisor asked for, and no failure. When restarts are more than `:max_restarts`
   within `:max_seconds`, the ecosystem ends, and the log and the event
-  `[:foundation, :ecosystem, :stopped]` say why.
+  `[:foundation, :ecosystem, :stopped]` say why. Unless `:max_restarts` says otherwise, one worker that
+  fails four times within `:max_seconds` is enough for that, among however many; a restart that fails in
+  its `init` counts as well. A failure makes the health `:degraded` for `:max_seconds`.
 
   An ecosystem of `spawn_ecosystem/1` goes on when the process that called it ends. To have it end with
   others, put it into your own supervision tree (`child_spec/1`).
@@ -319,7 +321,7 @@ defmodule Foundation.BEAM.Processes do
   @spec ecosystem_health(Ecosystem.ref()) :: {:ok, health()} | {:error, Error.t()}
   def ecosystem_health(ecosystem) do
     Handle.with_table(ecosystem, "Processes.ecosystem_health/1", fn _supervisor, table ->
-      {:ok, Health.look(table)}
+      {:ok, Health.look(table, Info.members(table))}
     end)
   end
 

@@ -67,7 +67,8 @@ defmodule Foundation.BEAM.Ecosystem.Events do
   def stopped(state, reason) do
     unhealed = for {_pid, {_, failure, _, since}} <- state.pending, failure, do: {since, failure}
     failures = unhealed |> Enum.sort_by(&elem(&1, 0)) |> Enum.map(&elem(&1, 1))
-    reason = reason(state.ending?, failures, reason)
+    failures = Enum.uniq(List.wrap(state.over) ++ failures)
+    reason = reason(state, failures, reason)
     if reason != :shutdown, do: log(state, reason, failures)
 
     execute(
@@ -77,9 +78,13 @@ defmodule Foundation.BEAM.Ecosystem.Events do
     )
   end
 
-  defp reason(true, _failures, _reason), do: :shutdown
-  defp reason(false, [first | _], :shutdown), do: {:max_restarts, first.role, first.reason}
-  defp reason(false, _failures, reason), do: reason
+  # That is why it is being ended.
+  defp reason(%{over: %{} = failure}, _failures, _reason), do: too_often(failure)
+  defp reason(%{ending?: true}, _failures, _reason), do: :shutdown
+  defp reason(_state, [first | _], :shutdown), do: too_often(first)
+  defp reason(_state, _failures, reason), do: reason
+
+  defp too_often(failure), do: {:max_restarts, failure.role, failure.reason}
 
   defp log(state, reason, failures) do
     shown = failures |> Enum.take(5) |> Enum.map_join("", &["\n  ", line(&1)])

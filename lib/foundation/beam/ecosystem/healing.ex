@@ -4,7 +4,18 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   # What the steward keeps of members' ends and returns: two messages for each, from two senders, which
   # may come in either order.
 
-  alias Foundation.BEAM.Ecosystem.{Changes, Events, Failures, Roster, Watch}
+  alias Foundation.BEAM.Ecosystem.{
+    Changes,
+    Events,
+    Failures,
+    Intensity,
+    Reaper,
+    Roster,
+    Watch
+  }
+
+  # Milliseconds that supervisors need to end, beside their members.
+  @grace 1_000
 
   @doc "A monitored member has ended."
   @spec down(struct(), non_neg_integer(), pid(), term()) :: struct()
@@ -56,7 +67,40 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     Failures.put(state.table, index, failure)
     Failures.mark(state.table)
     Events.died(state, failure)
-    wait(%{state | failures: index}, number, pid, failure)
+    %{state | failures: index} |> count(number, failure) |> wait(number, pid, failure)
+  end
+
+  @doc "A restart has failed; its supervisor tries anew."
+  @spec not_restarted(struct(), non_neg_integer(), pid(), term()) :: struct()
+  def not_restarted(state, number, old, reason) do
+    Failures.mark(state.table)
+
+    case state.pending do
+      %{^old => {_, %{} = failure, _, _}} -> count(state, number, failure)
+      _not_heard_of -> count(state, number, Failures.new(number, old, reason))
+    end
+  end
+
+  # One worker's failures, which its supervisor counts with those of all others.
+  defp count(%{plan: plan, over: nil, ending?: false} = state, number, failure) do
+    with true <- Intensity.counts?(plan, number),
+         now = System.monotonic_time(:millisecond),
+         {:within, intensity} <-
+           Intensity.count(state.intensity, number, now, 1_000 * plan.max_seconds) do
+      %{state | intensity: intensity}
+    else
+      false -> state
+      {:over, _intensity} -> too_often(state, failure)
+    end
+  end
+
+  defp count(state, _number, _failure), do: state
+
+  # Its supervisor may wait for a member's `init`, which nobody ends any more: so there is a limit.
+  defp too_often(%{supervisor: supervisor, table: table} = state, failure) do
+    limit = min(2 * state.plan.shutdown_timeout + @grace, 0xFFFFFFFF)
+    spawn(fn -> Reaper.end_within(supervisor, table, limit) end)
+    %{state | over: failure, ending?: true}
   end
 
   defp wait(state, number, pid, failure) do

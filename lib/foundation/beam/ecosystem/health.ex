@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Health do
   # `Processes.ecosystem_health/1` states, and is pure. Who has not looked at something gives it as it is
   # when all is well.
 
-  alias Foundation.BEAM.Ecosystem.{Failures, Info, Roster}
+  alias Foundation.BEAM.Ecosystem.{Failures, Roster}
   alias Foundation.BEAM.Memory
 
   @type status :: :starting | :healthy | :degraded | :critical
@@ -42,10 +42,9 @@ defmodule Foundation.BEAM.Ecosystem.Health do
 
   def status(_look), do: :degraded
 
-  @doc "What `Processes.ecosystem_health/1` tells."
-  @spec look(Roster.table()) :: map()
-  def look(table) do
-    {coordinator, workers} = Info.members(table)
+  @doc "What `Processes.ecosystem_health/1` tells, of members as `Info.members/1` gives them."
+  @spec look(Roster.table(), {map(), [map()]}) :: map()
+  def look(table, {coordinator, workers}) do
     {failures, total} = Failures.list(table)
 
     table
@@ -53,7 +52,7 @@ defmodule Foundation.BEAM.Ecosystem.Health do
     |> Map.merge(%{failures: total, last_failure: List.last(failures)})
   end
 
-  @doc "Of members as `Info.members/1` gives them."
+  @doc "The same without failures."
   @spec summary(Roster.table(), map(), [map()]) :: map()
   def summary(table, coordinator, workers) do
     plan = Roster.plan(table)

@@ -130,9 +130,20 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   defp started({:ok, pid, _more}, table, number, module, begun),
     do: started({:ok, pid}, table, number, module, begun)
 
-  defp started({:error, _reason} = error, _table, _number, _module, _begun), do: error
-  defp started(:ignore, _table, _number, _module, _begun), do: {:error, :ignore}
+  defp started({:error, reason}, table, number, _module, _begun),
+    do: failed(table, number, reason)
 
-  defp started(other, _table, _number, module, _begun),
-    do: {:error, {:bad_return, {module, :start_link, Options.given(other)}}}
+  defp started(:ignore, table, number, _module, _begun), do: failed(table, number, :ignore)
+
+  defp started(other, table, number, module, _begun),
+    do: failed(table, number, {:bad_return, {module, :start_link, Options.given(other)}})
+
+  # Who is known already was to be restarted, and its supervisor does not tell what comes of that.
+  defp failed(table, number, reason) do
+    with {_, old, _, _, _, _} <- Roster.member(table, number),
+         steward when is_pid(steward) <- Roster.get(table, :steward),
+         do: send(steward, {:not_restarted, number, old, reason})
+
+    {:error, reason}
+  end
 end

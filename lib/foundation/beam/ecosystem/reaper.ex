@@ -15,6 +15,18 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
     :exit, _gone -> :ok
   end
 
+  @doc "Ends it in the same way; what is left after that time is killed."
+  @spec end_within(pid(), Roster.table(), pos_integer()) :: :ok
+  def end_within(supervisor, table, timeout) do
+    {pid, monitor} = spawn_monitor(fn -> end_all(supervisor) end)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, _reason} -> :ok
+    after
+      timeout -> kill_tree(supervisor, table)
+    end
+  end
+
   @doc """
   Returns when the process has ended, after that time by killing it.
 
@@ -46,8 +58,10 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
   """
   @spec kill_tree(pid(), Roster.table() | nil) :: :ok
   def kill_tree(supervisor, table \\ nil) do
-    # A supervisor that waits for the ends of members has unlinked them.
-    processes = Enum.uniq(tree(supervisor) ++ members(table))
+    # A supervisor that waits for the ends of its children has unlinked them, supervisors as well, one of
+    # which may have a member in its `init`.
+    trees = Enum.flat_map([supervisor | supervisors(table)], &tree/1)
+    processes = Enum.uniq(trees ++ members(table))
     {spared, all} = Enum.split_with(processes, &spared?/1)
     monitors = Enum.map(spared ++ all, &Process.monitor/1)
     Enum.each(all, &Process.exit(&1, :kill))
@@ -65,6 +79,14 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
 
   def members(table) do
     for {_, pid, _, _, _, _} <- Roster.members(table), do: pid
+  rescue
+    ArgumentError -> []
+  end
+
+  defp supervisors(nil), do: []
+
+  defp supervisors(table) do
+    :ets.select(table, [{{{:supervisor, :_}, :"$1"}, [], [:"$1"]}])
   rescue
     ArgumentError -> []
   end

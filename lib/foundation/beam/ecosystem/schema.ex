@@ -52,8 +52,10 @@ defmodule Foundation.BEAM.Ecosystem.Schema do
               type: {:integer, 0, 1_000_000},
               doc:
                 "Restarts within `max_seconds` after one more of which the ecosystem ends: of the " <>
-                  "coordinator, and of each supervisor of workers. Default: 3 for the coordinator, " <>
-                  "for workers their count where that is more."
+                  "coordinator, and of all workers of one supervisor together. Default: 3 for the " <>
+                  "coordinator and for each single worker, and for all workers of one supervisor " <>
+                  "together as many as it has, 3 at least. With `supervision: :one_for_all` it is of " <>
+                  "all members together, 3 by default."
             ],
             max_seconds: [
               type: {:integer, 1, 86_400},

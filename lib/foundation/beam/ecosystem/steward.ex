@@ -17,6 +17,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     Events,
     Failures,
     Healing,
+    Intensity,
     Reaper,
     Roster,
     Watch
@@ -40,6 +41,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     # Whether it came after another, and what it monitored then.
     successor?: false,
     adopted: MapSet.new(),
+    # How often workers have failed lately, and the failure that was one too many.
+    intensity: Intensity.new(),
+    over: nil,
     # Who hears of changes, each with its monitor.
     subscribers: %{},
     watching?: false
@@ -232,6 +236,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     if number == 0, do: Changes.coordinator(state.table, new, ended)
     Healing.restarted(state, number, old, new, {begun, ended})
   end
+
+  defp handle({:not_restarted, number, old, reason}, state),
+    do: Healing.not_restarted(state, number, old, reason)
 
   defp handle(:watch, state), do: Watch.look(state)
 

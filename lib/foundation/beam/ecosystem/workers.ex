@@ -96,7 +96,10 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
     do: Roster.get(table, {:supervisor, Roster.part(number, plan.parts)})
 
   defp max_restarts(%{supervision: :one_for_all}), do: 0
-  defp max_restarts(%{max_restarts: nil, count: count}), do: max(3, count)
+  # Its share of all; a worker by itself is counted by the steward, see `Intensity`.
+  defp max_restarts(%{max_restarts: nil, count: count, parts: parts}),
+    do: max(3, div(count + parts - 1, parts))
+
   defp max_restarts(%{max_restarts: max}), do: max
 
   # Workers whose ecosystem lets the dead stay dead do not come back with their supervisor.
