@@ -109,7 +109,7 @@ defmodule Foundation.TopologyPropertyTest do
     end
   end
 
-  property "there is one valid token, held by a living member, whatever is passed, dies or joins",
+  property "there is one valid token, held by a living member, whatever is passed, dies, joins or ends",
     runs: 500 do
     forall {members, commands} <- {members(), list(command())} do
       members = for role <- members, do: {role, 0}
@@ -194,7 +194,8 @@ defmodule Foundation.TopologyPropertyTest do
       bind(integer(0, 30), &{:pass, &1}),
       bind(role(), &{:die, &1}),
       :die,
-      bind(role(), &{:join, &1})
+      bind(role(), &{:join, &1}),
+      :ring_again
     ])
   end
 
@@ -210,6 +211,12 @@ defmodule Foundation.TopologyPropertyTest do
 
   defp run({:die, role}, state) do
     heal(%{state | members: List.keydelete(state.members, role, 0)})
+  end
+
+  # It is no ring any more, and then one again.
+  defp run(:ring_again, state) do
+    {:ok, token} = Token.new(state.members, state.token)
+    %{state | token: token, handed: [token | state.handed]}
   end
 
   # In the place of one of the same role, it is that one's death too, of which nobody was told apart.

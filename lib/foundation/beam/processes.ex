@@ -491,7 +491,8 @@ defmodule Foundation.BEAM.Processes do
 
   There is one at a time. A holder that ends loses it to its successor, who gets a new one, of a larger
   `epoch`; the old one is refused from then on. Where a member ends while it passes the token, its
-  successor may be sent the same one twice. `Foundation.BEAM.Topology.Token` has the rules.
+  successor may be sent the same one twice. In the life of an ecosystem `{epoch, seq}` only grows, over all
+  its rings as well. `Foundation.BEAM.Topology.Token` has the rules.
 
   Errors: `:not_a_ring`, `:already_exists`, `:not_a_member`, `:no_token` where nobody lives.
 
@@ -528,7 +529,7 @@ defmodule Foundation.BEAM.Processes do
 
   @doc """
   Changes the topology. Messages on their way end it by the one that they began with; a ring's token is
-  worth nothing when it is no ring any more.
+  worth nothing when it is no ring any more, also when it is one again.
 
   Subscribers get `{:topology_changed, id, topology}`. Raises `ArgumentError` for any other than `:tree`,
   `:mesh` and `:ring`.

@@ -33,10 +33,17 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   @spec members(Roster.table()) :: RingToken.members()
   def members(table) do
     fn
-      nil -> Roster.living(table)
-      %{holder: {role, _pid}} -> Roster.near(table, Roster.number(role))
+      :all -> Roster.living(table)
+      {why, %{holder: {role, _pid} = holder}} -> near(why, table, Roster.number(role), holder)
     end
   end
+
+  # Each end of a member heals. Of a thousand that end one after the other, none is to look past those before.
+  defp near(:heal, table, number, {_role, pid} = holder) do
+    if Roster.up(table, number) == {:ok, pid}, do: [holder], else: Roster.near(table, number)
+  end
+
+  defp near(:pass, table, number, _holder), do: Roster.near(table, number)
 
   @doc "Tells whoever has subscribed; it looks through the table for them."
   @spec tell(Roster.table(), term()) :: :ok

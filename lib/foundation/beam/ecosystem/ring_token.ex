@@ -11,14 +11,17 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   # the token replaces the row, then heals. Whichever of the two comes second sees what the first did:
   # a holder that is gone, in whose place its successor gets a new token. And who replaced the row, `from`,
   # may have died before it sent the token: then the steward sends it, maybe a second time.
+  #
+  # A token that has ended stays in its row, `{:token, {:ended, token}, from}`: the one after it is later.
 
   alias Foundation.BEAM.Topology
   alias Foundation.BEAM.Topology.Token
 
   @type table :: :ets.tab()
-  # The members as they are when it is called, read anew for each try: all of them, or of a token those
-  # that matter, its holder and whoever comes next, if they are there.
-  @type members :: (Token.t() | nil -> Token.members())
+  # The members as they are when it is called, read anew for each try: all of them, or those that matter.
+  # To pass a token, these are its holder and whoever comes next; to heal, its holder if that lives, and
+  # whoever comes next only if not.
+  @type members :: (:all | {:pass | :heal, Token.t()} -> Token.members())
 
   @doc """
   Gives a member a token, the first one unless it is named; where there is a token already, that stays
@@ -27,24 +30,36 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   @spec start(table(), members(), Topology.role() | nil) ::
           {:ok, Token.t()} | {:error, :exists} | :error
   def start(table, members, role \\ nil) do
-    with {:ok, token} <-
-           nil |> members.() |> Enum.filter(&(role in [nil, elem(&1, 0)])) |> Token.new() do
-      if :ets.insert_new(table, {:token, token, self()}) do
-        hand_over(token)
-        # It may have died since it was read.
-        heal(table, members)
-      else
-        {:error, :exists}
-      end
+    row = List.first(:ets.lookup(table, :token))
+
+    with {:ok, previous} <- previous(row),
+         living = Enum.filter(members.(:all), &(role in [nil, elem(&1, 0)])),
+         {:ok, token} <- Token.new(living, previous) do
+      if place(table, row, token),
+        # Its holder may have died since it was read.
+        do: heal(table, members),
+        else: {:error, :exists}
     end
   end
+
+  defp previous(nil), do: {:ok, nil}
+  defp previous({:token, {:ended, token}, _from}), do: {:ok, token}
+  defp previous({:token, _current, _from}), do: {:error, :exists}
+
+  defp place(table, nil, token) do
+    won? = :ets.insert_new(table, {:token, token, self()})
+    if won?, do: hand_over(token)
+    won?
+  end
+
+  defp place(table, {:token, ended, _from}, token), do: replace(table, ended, token)
 
   @doc "The current token."
   @spec current(table()) :: {:ok, Token.t()} | :error
   def current(table) do
     case :ets.lookup(table, :token) do
-      [{:token, token, _from}] -> {:ok, token}
-      [] -> :error
+      [{:token, %Token{} = token, _from}] -> {:ok, token}
+      _none -> :error
     end
   end
 
@@ -52,7 +67,8 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   @spec pass(table(), term(), members()) :: {:ok, Token.t()} | {:error, :stale} | :error
   def pass(table, presented, members) do
     with {:ok, current} <- current(table),
-         {:ok, next} <- Token.pass(current, presented, members.(current)) do
+         true <- Token.valid?(current, presented) || {:error, :stale},
+         {:ok, next} <- Token.pass(current, presented, members.({:pass, current})) do
       if replace(table, current, next) do
         heal(table, members)
         {:ok, next}
@@ -70,8 +86,8 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   """
   @spec heal(table(), members(), pid() | :unknown | nil) :: {:ok, Token.t()} | :error
   def heal(table, members, gone \\ nil) do
-    with [{:token, current, from}] <- :ets.lookup(table, :token),
-         {:ok, healed} <- Token.heal(current, members.(current)) do
+    with [{:token, %Token{} = current, from}] <- :ets.lookup(table, :token),
+         {:ok, healed} <- Token.heal(current, members.({:heal, current})) do
       if healed == current do
         if gone in [from, :unknown], do: hand_over(current)
         {:ok, current}
@@ -85,16 +101,26 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
     end
   end
 
-  @doc "Ends it: every token that anybody has is stale."
-  @spec stop(table()) :: true
-  def stop(table), do: :ets.delete(table, :token)
+  @doc "Ends it: every token that anybody has is stale for good."
+  @spec stop(table()) :: :ok
+  def stop(table) do
+    case current(table) do
+      # It may have been passed on since it was read.
+      {:ok, token} -> if exchange(table, token, {:ended, token}), do: :ok, else: stop(table)
+      :error -> :ok
+    end
+  end
 
   defp replace(table, current, next) do
-    guard = {:"=:=", :"$1", {:const, current}}
-    spec = [{{:token, :"$1", :_}, [guard], [{{:token, {:const, next}, self()}}]}]
-    won? = :ets.select_replace(table, spec) == 1
+    won? = exchange(table, current, next)
     if won?, do: hand_over(next)
     won?
+  end
+
+  defp exchange(table, current, next) do
+    guard = {:"=:=", :"$1", {:const, current}}
+    spec = [{{:token, :"$1", :_}, [guard], [{{:token, {:const, next}, self()}}]}]
+    :ets.select_replace(table, spec) == 1
   end
 
   defp hand_over(%Token{holder: {_role, pid}} = token), do: send(pid, {:ecosystem_token, token})

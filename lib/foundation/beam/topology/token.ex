@@ -23,6 +23,8 @@ defmodule Foundation.BEAM.Topology.Token do
   starts without the token that it held.
 
   `seq` counts the passes of all epochs, so it orders what holders do: a later holder has a larger one.
+  Both go on growing when a ring has ended and there is a token again (`new/2`), so whoever keeps the largest
+  `{epoch, seq}` that it has seen can refuse what an earlier holder sends late.
   """
 
   alias Foundation.BEAM.Topology
@@ -48,8 +50,24 @@ defmodule Foundation.BEAM.Topology.Token do
       :error
   """
   @spec new(members()) :: {:ok, t()} | :error
-  def new([]), do: :error
-  def new([first | _rest]), do: {:ok, %__MODULE__{epoch: 1, seq: 0, holder: first}}
+  def new(members), do: new(members, nil)
+
+  @doc """
+  The same after another one, that of a ring which has ended; `nil` where there was none. It is of a
+  later epoch, and the earlier one is stale for good.
+
+      iex> alias Foundation.BEAM.Topology.Token
+      iex> {:ok, first} = Token.new([{:coordinator, self()}])
+      iex> {:ok, again} = Token.new([{:coordinator, self()}], first)
+      iex> {again.epoch, again.seq, Token.valid?(again, first)}
+      {2, 1, false}
+  """
+  @spec new(members(), previous :: t() | nil) :: {:ok, t()} | :error
+  def new([], _previous), do: :error
+  def new([first | _rest], nil), do: {:ok, %__MODULE__{epoch: 1, seq: 0, holder: first}}
+
+  def new([first | _rest], %__MODULE__{epoch: epoch, seq: seq}),
+    do: {:ok, %__MODULE__{epoch: epoch + 1, seq: seq + 1, holder: first}}
 
   @doc """
   Whether what somebody has is the current token.

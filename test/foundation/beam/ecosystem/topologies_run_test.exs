@@ -3,7 +3,7 @@ defmodule Foundation.BEAM.Ecosystem.TopologiesRunTest do
   use ExUnit.Case, async: false
   use Foundation.Ecosystems
 
-  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Ecosystem.{Changes, RingToken, Roster}
   alias Foundation.Talker
 
   @moduletag :capture_log
@@ -320,6 +320,40 @@ defmodule Foundation.BEAM.Ecosystem.TopologiesRunTest do
       assert type(Processes.pass_token(ecosystem, token)) == :not_a_ring
       Processes.set_topology(ecosystem, :ring)
       assert type(Processes.pass_token(ecosystem, token)) == :no_token
+    end
+
+    test "of an earlier ring is stale for good, and later ones are of larger numbers" do
+      ecosystem = ecosystem!(:ring)
+
+      Enum.reduce(1..3, [], fn _round, earlier ->
+        {:ok, first} = Processes.start_token(ecosystem)
+        assert Enum.all?(earlier, &(type(Processes.pass_token(ecosystem, &1)) == :stale_token))
+        {:ok, second} = Processes.pass_token(ecosystem, first)
+        all = earlier ++ [first, second]
+        order = for token <- all, do: {token.epoch, token.seq}
+        assert order == Enum.uniq(Enum.sort(order))
+        seqs = Enum.map(all, & &1.seq)
+        assert seqs == Enum.uniq(Enum.sort(seqs))
+        for name <- [:tree, :ring], do: :ok = Processes.set_topology(ecosystem, name)
+        all
+      end)
+    end
+
+    test "that is being passed while the ring ends is not passed into the next one" do
+      ecosystem = ecosystem!(:ring)
+      {:ok, token} = Processes.start_token(ecosystem)
+
+      # Who passes it has read that it is current, and then reads who comes next.
+      ends = fn asked ->
+        for name <- [:mesh, :ring], do: :ok = Processes.set_topology(ecosystem, name)
+        {:ok, _again} = Processes.start_token(ecosystem)
+        Changes.members(ecosystem.table).(asked)
+      end
+
+      assert RingToken.pass(ecosystem.table, token, ends) == {:error, :stale}
+      {:ok, current} = RingToken.current(ecosystem.table)
+      assert {current.epoch, current.seq} > {token.epoch, token.seq}
+      assert elem(current.holder, 0) == :coordinator
     end
   end
 end
