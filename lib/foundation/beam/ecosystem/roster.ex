@@ -17,7 +17,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {{:failure, slot}, number, failure}                see `Failures`
   #     {:failed_at, milliseconds}                         of the newest, in monotonic time
   #     {:topology, name}
-  #     {:token, token, from}                              see `RingToken`
+  #     {:token, token or {:ended, token}, from}           see `RingToken`
   #     {{:subscriber, pid}}                               who is told of changes, see `Changes`
   #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
   #     {:ticker, pid}, {:sample, figures}                 see `Ticker`
@@ -105,16 +105,26 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
 
   @doc """
   Of the living members those that matter to a ring at that number: itself, if it is up, and its
-  successor. Where numbers are gone, it looks further; it does not look at all members.
+  successor.
   """
   @spec near(table(), non_neg_integer()) :: [{Topology.role(), pid()}]
   def near(table, number) do
+    # The next number has a member nearly always. Numbers of workers that were removed are not used again:
+    # where there are more of them in a row than there are members, it costs less to look at those.
     behind = Stream.concat((number + 1)..get(table, :next)//1, 0..(number - 1)//1)
-    next = Enum.find(behind, &(up(table, &1) != :error))
+    walk = Stream.take(behind, :ets.info(table, :size))
+    next = Enum.find(walk, &(up(table, &1) != :error)) || behind(table, number)
 
-    for n <- Enum.sort(Enum.uniq([number, next || number])),
+    for n <- Enum.sort(Enum.uniq([number, next])),
         {:ok, pid} <- [up(table, n)],
         do: {role(n), pid}
+  end
+
+  # The next of all that are up, after the last one the first; itself where there is no other.
+  defp behind(table, number) do
+    living = for {other, _pid} <- :ets.select(table, @living), other != number, do: other
+    after_it = Enum.filter(living, &(&1 > number))
+    Enum.min(after_it, fn -> Enum.min(living, fn -> number end) end)
   end
 
   @doc "Role and pid of that role's member, if it is up."
