@@ -160,7 +160,19 @@ defmodule Foundation.Chaos do
   defp expected?({key, pid}, _numbers) when key in [:steward], do: Process.alive?(pid)
 
   defp expected?(row, _numbers),
-    do: elem(row, 0) in [:about, :plan, :state, :next, :topology, :token, :starting, :failed_at]
+    do:
+      elem(row, 0) in [
+        :about,
+        :plan,
+        :state,
+        :next,
+        :topology,
+        :token,
+        :starting,
+        :failed_at,
+        :changes,
+        :pids
+      ]
 
   defp steward(state), do: if(state.pending == %{} and state.early == %{}, do: :ok, else: state)
 

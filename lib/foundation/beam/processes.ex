@@ -454,7 +454,9 @@ defmodule Foundation.BEAM.Processes do
   Sends a message to one member, by the topology, see "Topologies". From a process that is no member it
   goes straight there.
 
-  Such a process is looked for among all members at each call; a member is once.
+  A member is found by its role without a look at the others; by its pid it is looked for among all. Who sends
+  is looked for once in a member's life. The struct, and for members the id of their own ecosystem, need no
+  registry.
 
   Errors: `:not_a_member` for who it is for; `:no_route` where that one, or whoever is in between, is down.
 

@@ -59,6 +59,11 @@ defmodule Foundation.BEAM.TopologyTest do
 
       assert Router.forward(:tree, @members, {:worker, 2}, {:worker, 3}) == []
     end
+
+    test "also when it has ended since it spoke" do
+      assert Router.forward(:tree, [:coordinator, {:worker, 1}], {:worker, 2}, :coordinator) ==
+               [{:worker, 1}]
+    end
   end
 
   describe "mesh" do

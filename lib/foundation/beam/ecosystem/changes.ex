@@ -7,7 +7,7 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   # Whoever subscribes writes its row first, and reads the roster then: a change is in what it reads, or
   # is told, or both.
 
-  alias Foundation.BEAM.Ecosystem.{RingToken, Roster}
+  alias Foundation.BEAM.Ecosystem.{Nearest, RingToken, Roster}
   alias Foundation.BEAM.Topology
 
   @type member :: {Topology.role(), pid()}
@@ -40,10 +40,10 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
 
   # Each end of a member heals. Of a thousand that end one after the other, none is to look past those before.
   defp near(:heal, table, number, {_role, pid} = holder) do
-    if Roster.up(table, number) == {:ok, pid}, do: [holder], else: Roster.near(table, number)
+    if Roster.up(table, number) == {:ok, pid}, do: [holder], else: Nearest.near(table, number)
   end
 
-  defp near(:pass, table, number, _holder), do: Roster.near(table, number)
+  defp near(:pass, table, number, _holder), do: Nearest.near(table, number)
 
   @doc "Tells whoever has subscribed; it looks through the table for them."
   @spec tell(Roster.table(), term()) :: :ok

@@ -79,6 +79,8 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   defp informed({:error, _reason} = error, _context), do: error
 
   defp informed({_when, pid, told}, %{table: table}) do
+    Roster.changed(table)
+
     case Roster.coordinator(table) do
       ^told -> :ok
       changed -> send(pid, {:coordinator_changed, changed})

@@ -21,6 +21,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {{:subscriber, pid}}                               who is told of changes, see `Changes`
   #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
   #     {:ticker, pid}, {:sample, figures}                 see `Ticker`
+  #     {:changes, count}, {:pids, count, pids}            see `pids/1`
   #     {:store, store}                                    of `memory_strategy: :shared_heap`
   #     {{:without_flags, module}, true}                   see `Strategies`
   #
@@ -42,6 +43,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   @members [{{:"$1", :_, :_, :_, :_, :_}, [{:is_integer, :"$1"}], [:"$_"]}]
   @workers [{{:"$1", :_, :_, :_, :_, :_}, [{:>, :"$1", 0}, {:is_integer, :"$1"}], [:"$_"]}]
   @living [{{:"$1", :"$2", :_, :_, :up, :_}, [{:is_integer, :"$1"}], [{{:"$1", :"$2"}}]}]
+  @pids [{{:"$1", :"$2", :_, :_, :up, :_}, [{:is_integer, :"$1"}], [:"$2"]}]
   @numbers [{{:"$1", :_, :_, :_, :_, :_}, [{:>, :"$1", 0}, {:is_integer, :"$1"}], [:"$1"]}]
 
   @doc "The table of a new ecosystem, which belongs to the calling process, its top supervisor."
@@ -75,6 +77,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
     else
       [{_, old, _, restarts, _, _}] = :ets.lookup(table, number)
       :ets.insert(table, {number, pid, begun, restarts + 1, :up, module})
+      changed(table)
       {:again, old}
     end
   end
@@ -84,7 +87,9 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   def down(table, number, pid) do
     row = {number, pid, :"$1", :"$2", :_, :"$3"}
     down = {{number, {:const, pid}, :"$1", :"$2", :down, :"$3"}}
-    :ets.select_replace(table, [{row, [], [down]}]) == 1
+    marked? = :ets.select_replace(table, [{row, [], [down]}]) == 1
+    if marked?, do: changed(table)
+    marked?
   end
 
   @spec member(table(), non_neg_integer()) :: row() | nil
@@ -104,28 +109,29 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   end
 
   @doc """
-  Of the living members those that matter to a ring at that number: itself, if it is up, and its
-  successor.
+  The pids of all that are up, in no order.
+
+  They are kept as a list for as long as nobody comes or goes: whoever changes rows counts that, `changed/1`,
+  when it has. While members are started nobody counts, and nothing is kept.
   """
-  @spec near(table(), non_neg_integer()) :: [{Topology.role(), pid()}]
-  def near(table, number) do
-    # The next number has a member nearly always. Numbers of workers that were removed are not used again:
-    # where there are more of them in a row than there are members, it costs less to look at those.
-    behind = Stream.concat((number + 1)..get(table, :next)//1, 0..(number - 1)//1)
-    walk = Stream.take(behind, :ets.info(table, :size))
-    next = Enum.find(walk, &(up(table, &1) != :error)) || behind(table, number)
+  @spec pids(table()) :: [pid()]
+  def pids(table) do
+    {count, state} = {get(table, :changes), get(table, :state)}
 
-    for n <- Enum.sort(Enum.uniq([number, next])),
-        {:ok, pid} <- [up(table, n)],
-        do: {role(n), pid}
+    case :ets.lookup(table, :pids) do
+      [{:pids, ^count, pids}] ->
+        pids
+
+      _none_or_old ->
+        pids = :ets.select(table, @pids)
+        if state == :ready, do: :ets.insert(table, {:pids, count, pids})
+        pids
+    end
   end
 
-  # The next of all that are up, after the last one the first; itself where there is no other.
-  defp behind(table, number) do
-    living = for {other, _pid} <- :ets.select(table, @living), other != number, do: other
-    after_it = Enum.filter(living, &(&1 > number))
-    Enum.min(after_it, fn -> Enum.min(living, fn -> number end) end)
-  end
+  @doc "Says that a member has come or gone; the row says so already."
+  @spec changed(table()) :: integer()
+  def changed(table), do: :ets.update_counter(table, :changes, 1, {:changes, 0})
 
   @doc "Role and pid of that role's member, if it is up."
   @spec up(table(), non_neg_integer()) :: {:ok, pid()} | :error
@@ -164,8 +170,11 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
 
   @doc "Forgets a worker, so that its end is no failure; `false` where another process has its number."
   @spec forget(table(), pos_integer(), pid()) :: boolean()
-  def forget(table, number, pid),
-    do: :ets.select_delete(table, [{{number, pid, :_, :_, :_, :_}, [], [true]}]) == 1
+  def forget(table, number, pid) do
+    forgotten? = :ets.select_delete(table, [{{number, pid, :_, :_, :_, :_}, [], [true]}]) == 1
+    if forgotten?, do: changed(table)
+    forgotten?
+  end
 
   @doc "Module and options of a worker that has its own, otherwise nothing."
   @spec own(table(), pos_integer()) :: [term()]
@@ -197,6 +206,9 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
 
   @spec id(table()) :: Foundation.BEAM.Ecosystem.id()
   def id(table), do: :ets.lookup_element(table, :about, 2)
+
+  @spec supervisor(table()) :: pid()
+  def supervisor(table), do: :ets.lookup_element(table, :about, 3)
 
   @spec started_at(table()) :: integer()
   def started_at(table), do: :ets.lookup_element(table, :about, 4)

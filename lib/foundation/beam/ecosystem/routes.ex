@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   # in which it came. A hop keeps the topology that it began with, so that nobody gets a message twice
   # when that is changed on its way.
 
-  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Ecosystem.{Membership, Nearest, Roster}
   alias Foundation.BEAM.Topology
   alias Foundation.BEAM.Topology.Router
   alias Foundation.{Error, Options}
@@ -45,7 +45,8 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
     with {:ok, role} <- role(table, member) do
       living = Roster.living(table)
       roles = Router.neighbours(Roster.topology(table), roles(living), role)
-      {:ok, for(role <- roles, do: List.keyfind(living, role, 0))}
+      known = Map.new(living)
+      {:ok, for(role <- roles, do: {role, known[role]})}
     end
   end
 
@@ -54,35 +55,37 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   @doc "From the calling process to all members but itself."
   @spec broadcast(Roster.table(), term()) :: :ok | {:error, Error.t()}
   def broadcast(table, message) do
-    case me(table) do
-      nil ->
-        # From outside there is no way but to each.
-        for {_role, pid} <- Roster.living(table), do: deliver(pid, self(), message)
-        :ok
-
-      role ->
-        pass_on({__MODULE__, Roster.topology(table), role, :all, message}, role, table)
+    case Membership.role(table) do
+      # From outside there is no way but to each.
+      nil -> to_all(table, self(), message)
+      role -> pass_on({__MODULE__, Roster.topology(table), role, :all, message}, role, table)
     end
   end
 
   @doc "From the calling process to one member."
-  @spec send_to(Roster.table(), Topology.role(), term()) :: :ok | {:error, Error.t()}
+  @spec send_to(Roster.table(), Topology.role() | pid(), term()) :: :ok | {:error, Error.t()}
   def send_to(table, to, message) do
-    with {:ok, to} <- role(table, to) do
-      case me(table) do
-        nil -> straight(table, to, self(), message)
-        ^to -> straight(table, to, to, message)
-        from -> pass_on({__MODULE__, Roster.topology(table), from, to, message}, from, table)
+    with {:ok, to, pid} <- living(table, to) do
+      case Membership.role(table) do
+        nil -> deliver(pid, self(), message)
+        ^to -> deliver(pid, to, message)
+        from -> hand({__MODULE__, Roster.topology(table), from, to, message}, from, pid, table)
       end
     end
   end
 
   @doc "What a member does that got a hop."
   @spec forward(Roster.table(), hop()) :: :ok | {:error, Error.t()}
-  def forward(table, {__MODULE__, _name, _from, _to, _message} = hop) do
-    case me(table) do
-      nil -> no_member(table, self())
-      role -> pass_on(hop, role, table)
+  def forward(table, {__MODULE__, _name, _from, to, _message} = hop) do
+    case Membership.role(table) do
+      nil ->
+        no_member(table, self())
+
+      role when to == :all ->
+        pass_on(hop, role, table)
+
+      role ->
+        with {:ok, _to, pid} <- living(table, to), do: hand(hop, role, pid, table)
     end
   end
 
@@ -92,35 +95,107 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
             "got: #{Options.given(other)}"
   end
 
-  # On from member `at`.
-  defp pass_on({_, name, from, :all, message} = hop, at, table) do
-    living = Roster.living(table)
-    roles = roles(living)
+  # Role and pid of who is to get it.
+  defp living(table, who) do
+    case up(table, who) do
+      {:ok, pid} -> {:ok, who, pid}
+      :error -> with({:ok, role} <- role(table, who), do: looked_up(table, role))
+    end
+  end
 
-    for next <- Router.forward(name, roles, from, at) do
-      {^next, pid} = List.keyfind(living, next, 0)
+  # A pid had to be looked for.
+  defp looked_up(table, role) do
+    case up(table, role) do
+      {:ok, pid} -> {:ok, role, pid}
+      :error -> {:error, Error.new(:no_route, "#{inspect(role)} is down", %{to: role})}
+    end
+  end
+
+  defp up(table, role), do: Roster.up(table, Roster.number(role))
+
+  # What follows says of running members what `Router` says of a list of all: the way to one and to all is
+  # found by those few of them that it depends on.
+
+  # To one, whose pid is known, from member `at`: straight where they are next to each other.
+  defp hand({_, name, from, to, message} = hop, at, pid, table) do
+    case between(name, table, at, to) do
+      :nobody -> deliver(pid, from, message)
+      {:ok, next} -> put_into(next, hop)
+      :error -> Router.next_hop(name, [], at, to)
+    end
+  end
+
+  defp between(:mesh, _table, _at, _to), do: :nobody
+  defp between(:tree, _table, at, to) when :coordinator in [at, to], do: :nobody
+  defp between(:tree, table, _at, _to), do: up(table, :coordinator)
+
+  defp between(:ring, table, at, to) do
+    to = Roster.number(to)
+
+    case Nearest.next(table, Roster.number(at)) do
+      {^to, _pid} -> :nobody
+      {_number, pid} -> {:ok, pid}
+      nil -> :error
+    end
+  end
+
+  # To all, from member `at`.
+  defp pass_on({_, :mesh, from, :all, message}, from, table), do: to_all(table, from, message)
+  defp pass_on({_, :mesh, _from, :all, _message}, _at, _table), do: :ok
+
+  defp pass_on({_, :tree, from, :all, message}, :coordinator, table),
+    do: to_all(table, from, message)
+
+  defp pass_on({_, name, from, :all, message} = hop, at, table) do
+    with {next, pid, roles} <- ahead(name, table, at),
+         [^next] <- Router.forward(name, roles, from, at) do
       deliver(pid, from, message)
       # Only who has somebody to pass it on to is asked to.
-      if name != :mesh and Router.forward(name, roles, from, next) != [],
-        do: send(pid, {:ecosystem_forward, hop})
+      if Router.forward(name, roles, from, next) != [], do: put_into(pid, hop)
     end
 
     :ok
   end
 
-  defp pass_on({_, :mesh, from, to, message}, _at, table), do: straight(table, to, from, message)
+  # Who comes next, and of all members those that say whether there is another behind.
+  defp ahead(:tree, table, at) do
+    with {:ok, pid} <- up(table, :coordinator) do
+      behind = for role <- [:coordinator, at], do: after_it(table, role)
 
-  defp pass_on({_, name, from, to, message} = hop, at, table) do
-    case Router.next_hop(name, table |> Roster.living() |> roles(), at, to) do
-      {:ok, ^to} ->
-        straight(table, to, from, message)
-
-      {:ok, next} ->
-        with {:ok, pid} <- up(table, next), do: put_into(pid, hop)
-
-      {:error, _no_route} = error ->
-        error
+      {:coordinator, pid,
+       Topology.order([:coordinator, at | for({role, _pid} <- behind, do: role)])}
     end
+  end
+
+  defp ahead(:ring, table, at) do
+    with {next, pid} <- after_it(table, at),
+         {behind, _pid} <- after_it(table, next),
+         do: {next, pid, Topology.order([at, next, behind])}
+  end
+
+  defp after_it(table, role) do
+    with {number, pid} <- Nearest.next(table, Roster.number(role)),
+         do: {Roster.role(number), pid}
+  end
+
+  # To all but the calling process and whoever it is from, which is looked up when the list is there: a new
+  # life of it that is not in the list gets nothing either.
+  defp to_all(table, from, message) do
+    pids = Roster.pids(table)
+    each(pids, self(), origin(table, from), {:ecosystem_message, from, message})
+  end
+
+  defp origin(_table, pid) when is_pid(pid), do: pid
+
+  defp origin(table, role) do
+    with {:ok, pid} <- up(table, role), do: pid
+  end
+
+  defp each([], _me, _origin, _message), do: :ok
+
+  defp each([pid | rest], me, origin, message) do
+    if pid != me and pid != origin, do: send(pid, message)
+    each(rest, me, origin, message)
   end
 
   defp put_into(pid, hop) do
@@ -128,29 +203,8 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
     :ok
   end
 
-  defp straight(table, to, from, message) do
-    with {:ok, pid} <- up(table, to), do: deliver(pid, from, message)
-  end
-
-  defp up(table, role) do
-    with :error <- Roster.up(table, Roster.number(role)) do
-      {:error, Error.new(:no_route, "#{inspect(role)} is down", %{to: role})}
-    end
-  end
-
   defp deliver(pid, from, message) do
     send(pid, {:ecosystem_message, from, message})
     :ok
-  end
-
-  # The role of the calling process. It looks through all members for it, once in the life of a member: no
-  # other process takes its role while it lives.
-  defp me(table) do
-    with nil <- Process.get({__MODULE__, table}),
-         number when number != nil <- Roster.place(table, self()) do
-      role = Roster.role(number)
-      Process.put({__MODULE__, table}, role)
-      role
-    end
   end
 end

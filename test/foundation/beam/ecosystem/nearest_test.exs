@@ -1,9 +1,9 @@
-defmodule Foundation.BEAM.Ecosystem.NearTest do
+defmodule Foundation.BEAM.Ecosystem.NearestTest do
   # Who comes next in a ring, and what it costs to find out, in reductions: these do not depend on the
   # machine.
   use ExUnit.Case, async: true
 
-  alias Foundation.BEAM.Ecosystem.{Changes, Config, RingToken, Roster}
+  alias Foundation.BEAM.Ecosystem.{Changes, Config, Nearest, RingToken, Roster}
 
   # The table of a ring of that many workers, of which none is a process of its own.
   defp table(count) do
@@ -20,7 +20,7 @@ defmodule Foundation.BEAM.Ecosystem.NearTest do
     later - before
   end
 
-  defp near(table, number), do: for({role, _pid} <- Roster.near(table, number), do: role)
+  defp near(table, number), do: for({role, _pid} <- Nearest.near(table, number), do: role)
 
   test "it is oneself and the next that is up, after the last one the first" do
     table = table(4)
@@ -50,9 +50,9 @@ defmodule Foundation.BEAM.Ecosystem.NearTest do
 
   test "numbers that are never used again cost nothing" do
     table = table(3)
-    few = reductions(fn -> Roster.near(table, 3) end)
+    few = reductions(fn -> Nearest.near(table, 3) end)
     Roster.put(table, :next, 2_000_000)
-    assert reductions(fn -> Roster.near(table, 3) end) < few + 2_000
+    assert reductions(fn -> Nearest.near(table, 3) end) < few + 2_000
   end
 
   # As with a restart of all: each end is healed, and the holder may be the last to end.
