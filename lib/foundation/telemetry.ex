@@ -15,7 +15,6 @@ defmodule Foundation.Telemetry do
   | `[:foundation, :messages, :refused]` | `%{count: n}` | `%{destination: d, reason: r}` | `n` messages were dropped by flow control |
   | `[:foundation, :shared_store, :expired]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries of a store have been freed at the end of their ttl |
   | `[:foundation, :shared_store, :evicted]` | `%{count: n}` | `%{store: name, id: id}` | `n` entries have made room for others in a store with limits |
-  | `[:foundation, :ecosystem, :memory_pressure]` | `%{fraction: f, used: u, limit: l}` | `%{level: l, previous: p, kind: k, monitor: pid}` | memory has become scarcer or less scarce (`Foundation.BEAM.Memory.Monitor`) |
   | `[:foundation, :ecosystem, :started]` | `%{duration: t, workers: n}` | `%{id: id, supervisor: pid}` | every member of an ecosystem has started |
   | `[:foundation, :ecosystem, :stopped]` | `%{duration: t, failures: n}` | `%{id: id, supervisor: pid, reason: r}` | an ecosystem that had started ends, after `duration` |
   | `[:foundation, :ecosystem, :worker_died]`, `[:foundation, :ecosystem, :coordinator_died]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a member has failed |
@@ -24,6 +23,7 @@ defmodule Foundation.Telemetry do
   | `[:foundation, :ecosystem, :snapshot_refused]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a snapshot was not taken, or not restored |
   | `[:foundation, :ecosystem, :message_processed]` | `%{count: n, duration: t, members: m}` | `%{id: id}` | each `sample_interval`, where the ecosystem has one: its members began to handle `n` messages in `duration` |
   | `[:foundation, :ecosystem, :gc_completed]` | `%{collections: n, heap_bytes: b, duration: t, members: m}` | `%{id: id}` | as often: there were at least `n` collections, and heaps have `b` bytes |
+  | `[:foundation, :ecosystem, :memory_pressure]` | `%{fraction: f, used: u, limit: l}`, of an ecosystem also `memory: b, members: m` | `%{level: l, previous: p, kind: k}` and `monitor: pid` or `id: id` | memory has become scarcer or less scarce: seen by a `Foundation.BEAM.Memory.Monitor`, or by an ecosystem that has a `sample_interval` |
 
   Times of ecosystems are in the VM's native unit. `reason` of `:stopped` is `:shutdown` where somebody
   asked for it, `{:max_restarts, role, reason}` where that member failed once more than is allowed, or
@@ -35,6 +35,11 @@ defmodule Foundation.Telemetry do
   Messages and collections are counted without a trace: by the statistics that `:sys` keeps in members
   which answer system messages, and by the VM's count of minor collections, which a full collection
   sets back, so that some are missed. `members` is how many told their figures in time.
+
+  Memory's pressure is that of the whole VM, wherever it is seen: each ecosystem that looks tells of a change,
+  so that handlers of its events hear it beside what its members did, with `memory`, the bytes that they
+  have. It looks at a sample, once a second at most, needs no monitor, and has the limits and thresholds that a
+  monitor without options has; before its first look the level counts as `:low`.
 
   The events of stores come once a second at most, for each store that has lost entries since; `store`
   is `nil` for one without a name, `id` is that of `Foundation.BEAM.SharedStore.info/1`.
@@ -149,7 +154,8 @@ defmodule Foundation.Telemetry do
     * `:heal_us` - microseconds until members were back, of the failures that are kept:
       `%{mean: n, max: n}`, or `nil`
     * `:snapshots` - `%{count: n, bytes: n}`
-    * `:sample` - what the events `:message_processed` and `:gc_completed` told last, in one map, or `nil`
+    * `:sample` - what the events `:message_processed` and `:gc_completed` told last, in one map, with
+      `:memory`, the bytes of members; or `nil`
 
   It waits for members no longer than `Foundation.BEAM.Processes.ecosystem_info/1` does. Errors: `:not_found`,
   `:foreign_node`.

@@ -62,6 +62,10 @@ defmodule Foundation.BEAM.Ecosystem.Events do
   @spec collections(term(), map()) :: :ok
   def collections(id, measurements), do: execute(:gc_completed, measurements, %{id: id})
 
+  @spec pressure(term(), {map(), map()}, map()) :: :ok
+  def pressure(id, {measurements, metadata}, of_members),
+    do: execute(:memory_pressure, Map.merge(measurements, of_members), Map.put(metadata, :id, id))
+
   @doc "Tells that the ecosystem ends, and loudly where nobody has asked for it."
   @spec stopped(struct(), term()) :: :ok
   def stopped(state, reason) do

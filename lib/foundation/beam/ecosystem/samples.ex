@@ -23,6 +23,7 @@ defmodule Foundation.BEAM.Ecosystem.Samples do
           count: non_neg_integer(),
           collections: non_neg_integer(),
           heap_bytes: non_neg_integer(),
+          memory: non_neg_integer(),
           members: non_neg_integer(),
           duration: non_neg_integer()
         }
@@ -48,11 +49,14 @@ defmodule Foundation.BEAM.Ecosystem.Samples do
     %{
       count: changes |> Enum.map(&elem(&1, 0)) |> Enum.sum(),
       collections: changes |> Enum.map(&elem(&1, 1)) |> Enum.sum(),
-      heap_bytes: found |> Enum.map(fn {_pid, now} -> now.heap_bytes end) |> Enum.sum(),
+      heap_bytes: total(found, :heap_bytes),
+      memory: total(found, :memory),
       members: length(found),
       duration: duration
     }
   end
+
+  defp total(found, key), do: Enum.sum(for {_pid, now} <- found, do: Map.fetch!(now, key))
 
   # What is seen for the first time has been counted from now on.
   defp change(nil, _now), do: {0, 0}
@@ -71,10 +75,11 @@ defmodule Foundation.BEAM.Ecosystem.Samples do
 
   # Runs in another process, perhaps twice: to turn statistics on that are on changes nothing.
   defp look(pid, before) do
-    with [garbage_collection: gc, total_heap_size: words] <-
-           Process.info(pid, [:garbage_collection, :total_heap_size]) do
+    with [garbage_collection: gc, total_heap_size: words, memory: memory] <-
+           Process.info(pid, [:garbage_collection, :total_heap_size, :memory]) do
       bytes = words * :erlang.system_info(:wordsize)
-      %{minor_gcs: gc[:minor_gcs], heap_bytes: bytes, messages: messages(pid, before)}
+      figures = %{minor_gcs: gc[:minor_gcs], heap_bytes: bytes, memory: memory}
+      Map.put(figures, :messages, messages(pid, before))
     end
   end
 

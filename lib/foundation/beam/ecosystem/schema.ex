@@ -115,8 +115,9 @@ defmodule Foundation.BEAM.Ecosystem.Schema do
               type: @timeout,
               doc:
                 "Milliseconds from one count of members' messages and collections to the next, for the " <>
-                  "events `:message_processed` and `:gc_completed` of `Foundation.Telemetry`. It makes " <>
-                  "members count their messages (`:sys.statistics/2`). Default: nothing is counted."
+                  "events `:message_processed` and `:gc_completed` of `Foundation.Telemetry`, and from one " <>
+                  "look at the memory to the next, for `:memory_pressure`. It makes members count their " <>
+                  "messages (`:sys.statistics/2`). Default: nothing is counted."
             ],
             distribution: [
               type: {:in, [:local]},

@@ -7,10 +7,10 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
 
   use GenServer
 
-  alias Foundation.BEAM.Ecosystem.{Config, Events, Roster, Samples, Snapshots}
+  alias Foundation.BEAM.Ecosystem.{Config, Events, Roster, Samples, Scarcity, Snapshots}
   alias Foundation.BEAM.Ecosystem.Snapshots.Rounds
 
-  defstruct [:table, :id, :plan, rounds: Rounds.new(), able: %{}, sample: nil]
+  defstruct [:table, :id, :plan, rounds: Rounds.new(), able: %{}, sample: nil, scarcity: nil]
 
   @spec start_link(Roster.table(), Config.t()) :: GenServer.on_start()
   def start_link(table, plan) do
@@ -43,7 +43,8 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
     Roster.put(table, :ticker, self())
     Process.send_after(self(), :snapshots, plan.snapshot_interval)
     if plan.sample_interval, do: Process.send_after(self(), :sample, plan.sample_interval)
-    {:ok, %__MODULE__{table: table, id: id, plan: plan, sample: Samples.new()}}
+    state = %__MODULE__{table: table, id: id, plan: plan}
+    {:ok, %{state | sample: Samples.new(), scarcity: Scarcity.new()}}
   end
 
   @impl true
@@ -91,7 +92,9 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
     Roster.put(table, :sample, figures)
     Events.messages(id, Map.take(figures, [:count, :duration, :members]))
     Events.collections(id, Map.take(figures, [:collections, :heap_bytes, :duration, :members]))
-    %{state | sample: sample}
+    {change, scarcity} = Scarcity.look(state.scarcity)
+    if change, do: Events.pressure(id, change, Map.take(figures, [:memory, :members]))
+    %{state | sample: sample, scarcity: scarcity}
   end
 
   defp handle(_late_reply, state), do: state

@@ -51,7 +51,7 @@ defmodule Foundation.BEAM.Memory.Monitor do
       it is full: the monitor waits for nobody.
     * Handlers of the telemetry event `[:foundation, :ecosystem, :memory_pressure]`, at each change, with
       the measurements `fraction`, `used` and `limit` (0 where none is known) and the metadata `level`,
-      `previous`, `kind` and `monitor`. They run in the monitor, after the messages have been sent: a slow
+      `previous`, `kind` and `monitor` (ecosystems execute it too, with `id` in its place). They run in the monitor, after the messages have been sent: a slow
       one delays the next reading and the answers of `subscribe/1` and `info/1`.
 
   Before its first reading the level counts as `:low`: one that starts under pressure tells of it.

@@ -3,7 +3,9 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
   use ExUnit.Case, async: false
   use Foundation.Ecosystems
 
-  alias Foundation.BEAM.Ecosystem.{Roster, Samples}
+  import Foundation.OSFiles
+
+  alias Foundation.BEAM.Ecosystem.{Roster, Samples, Scarcity}
   alias Foundation.{Members, Telemetry}
 
   @moduletag :capture_log
@@ -105,6 +107,46 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
     for _ <- 1..2, do: sample(ecosystem)
     assert_receive {:message_processed, %{count: 0, members: 3}, _metadata}
     refute_received {:got, _pid, _message}
+  end
+
+  # A container of 1,000 MiB, of which so many are used, in place of the machine's own.
+  defp use_memory(ecosystem, root, mib) do
+    write(root, Map.merge(cgroup("0::/\n", mount(2)), group("/", 1_000, mib, 0)))
+    ticker = Roster.get(ecosystem.table, :ticker)
+    :sys.replace_state(ticker, &put_in(&1.scarcity, %{&1.scarcity | root: root, due: nil}))
+    sample(ecosystem)
+  end
+
+  test "a change of memory's pressure is told once, with what members have" do
+    root = root()
+    ecosystem = Member.ecosystem!(sample_interval: 600_000)
+    id = ecosystem.id
+    hear([:memory_pressure])
+    use_memory(ecosystem, root, 100)
+    refute_received {:memory_pressure, _measurements, _metadata}
+    for _ <- 1..2, do: use_memory(ecosystem, root, 800)
+    assert_receive {:memory_pressure, measurements, metadata}
+    assert metadata == %{id: id, level: :medium, previous: :low, kind: :container}
+    assert %{fraction: 0.8, used: 838_860_800, limit: 1_048_576_000, members: 4} = measurements
+    {:ok, %{total_memory: total}} = Processes.ecosystem_info(ecosystem)
+    assert_in_delta measurements.memory, total, 40_000
+    # The same as the monitor's: 0.72 is not far enough below 0.75.
+    for mib <- [720, 950], do: use_memory(ecosystem, root, mib)
+    assert_receive {:memory_pressure, _measurements, %{id: ^id, level: :high, previous: :medium}}
+    use_memory(ecosystem, root, 100)
+    assert_receive {:memory_pressure, _measurements, %{id: ^id, level: :low, previous: :high}}
+    refute_received {:memory_pressure, _measurements, _metadata}
+  end
+
+  test "memory is looked at once a second at most" do
+    root = write(root(), Map.merge(cgroup("0::/\n", mount(2)), group("/", 1_000, 800, 0)))
+
+    assert {{_measurements, %{level: :medium}}, state} =
+             Scarcity.look(%{Scarcity.new() | root: root}, 5_000)
+
+    write(root, group("/", 1_000, 100, 0))
+    assert {nil, ^state} = Scarcity.look(state, 5_999)
+    assert {{_measurements, %{level: :low, previous: :medium}}, _} = Scarcity.look(state, 6_000)
   end
 
   test "without an interval nothing is counted" do
