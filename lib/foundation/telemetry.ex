@@ -20,7 +20,7 @@ defmodule Foundation.Telemetry do
   | `[:foundation, :ecosystem, :worker_died]`, `[:foundation, :ecosystem, :coordinator_died]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a member has failed |
   | `[:foundation, :ecosystem, :worker_restarted]`, `[:foundation, :ecosystem, :coordinator_restarted]` | `%{duration: t}` | `%{id: id, role: role, pid: new, previous: old, reason: r}` | a member is back, after `duration` |
   | `[:foundation, :ecosystem, :topology_changed]` | `%{count: 1}` | `%{id: id, topology: name, previous: name}` | `Foundation.BEAM.Processes.set_topology/2` has changed it |
-  | `[:foundation, :ecosystem, :snapshot_refused]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a snapshot was not taken, or not restored |
+  | `[:foundation, :ecosystem, :snapshot_refused]` | `%{count: 1}` | `%{id: id, role: role, pid: pid, reason: r}` | a snapshot was not taken, not restored, or dropped |
   | `[:foundation, :ecosystem, :message_processed]` | `%{count: n, duration: t, members: m}` | `%{id: id}` | each `sample_interval`, where the ecosystem has one: its members began to handle `n` messages in `duration` |
   | `[:foundation, :ecosystem, :gc_completed]` | `%{collections: n, heap_bytes: b, duration: t, members: m}` | `%{id: id}` | as often: there were at least `n` collections, and heaps have `b` bytes |
   | `[:foundation, :ecosystem, :memory_pressure]` | `%{fraction: f, used: u, limit: l}`, of an ecosystem also `memory: b, members: m` | `%{level: l, previous: p, kind: k}` and `monitor: pid` or `id: id` | memory has become scarcer or less scarce: seen by a `Foundation.BEAM.Memory.Monitor`, or by an ecosystem that has a `sample_interval` |
@@ -30,7 +30,8 @@ defmodule Foundation.Telemetry do
   what the supervisor ended with. Their events are executed in the steward of the ecosystem, `:started` in
   the process that starts it, `:topology_changed` in the one that asks for it, those of snapshots and
   samples in a process of the ecosystem that has them to do (`reason` of a snapshot not restored is
-  `{:not_restored, reason}`, and that event is executed in the supervisor of the member).
+  `{:not_restored, reason}`, of one that is dropped as its member failed each time that it was restored
+  `{:poisoned, times}`, and these events are executed in the supervisor of the member).
 
   Messages and collections are counted without a trace: by the statistics that `:sys` keeps in members
   which answer system messages, and by the VM's count of minor collections, which a full collection

@@ -100,6 +100,13 @@ defmodule Foundation.BEAM.Processes do
   `[:foundation, :ecosystem, :snapshot_refused]` tells of it. `checkpoint/1` and `checkpoint/2` take one
   in between.
 
+  What was kept may be what a member dies of. One that has been given its snapshot twice within
+  `:max_seconds`, and fails again within them, comes back without: the snapshot is dropped, with a line in the
+  log and the event `:snapshot_refused` with the reason `{:poisoned, 2}`. That is its third restart, which
+  `:max_restarts` allows unless it says less than 3. It does not matter whether another snapshot was taken in
+  between: the state that it is of came of the one before. Members that are restarted for another's
+  sake keep theirs.
+
   ## When a member ends
 
   With `fault_tolerance: :standard`, it is dead and shows as such. With `:self_healing` it is

@@ -36,7 +36,7 @@ defmodule Foundation.BEAM.Ecosystem.Events do
     execute(event, %{duration: duration}, metadata)
   end
 
-  @doc "Tells of a snapshot that was not taken, or not restored, also in the log."
+  @doc "Tells of a snapshot that was not taken, not restored, or dropped, also in the log."
   @spec snapshot_refused(term(), non_neg_integer(), pid(), term()) :: :ok
   def snapshot_refused(id, number, pid, reason) do
     role = Roster.role(number)
@@ -50,6 +50,11 @@ defmodule Foundation.BEAM.Ecosystem.Events do
 
   defp refusal({:too_large, limit}), do: "takes more than #{limit} bytes, the one before stays"
   defp refusal({:failed, reason}), do: "was not taken: #{Options.given(reason)}"
+
+  defp refusal({:poisoned, times}) do
+    "is dropped: the member was restored #{times} times and failed; it starts without"
+  end
+
   defp refusal({:not_restored, reason}), do: "was not restored: #{Options.given(reason)}"
 
   @spec topology_changed(term(), atom(), atom()) :: :ok

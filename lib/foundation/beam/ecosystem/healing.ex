@@ -14,6 +14,8 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     Watch
   }
 
+  alias Foundation.BEAM.Ecosystem.Snapshots.Trial
+
   # Milliseconds that supervisors need to end, beside their members.
   @grace 1_000
 
@@ -66,6 +68,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     index = state.failures + 1
     Failures.put(state.table, index, failure)
     Failures.mark(state.table)
+    Trial.failed(state.table, number, pid)
     Events.died(state, failure)
     %{state | failures: index} |> count(number, failure) |> wait(number, pid, failure)
   end

@@ -6,13 +6,14 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   # children, and a worker adds no more to it than its number.
 
   alias Foundation.BEAM.Ecosystem.{Config, Events, Reaper, Roster, Snapshots, Strategies}
+  alias Foundation.BEAM.Ecosystem.Snapshots.Trial
   alias Foundation.Options
 
   # Milliseconds that a restored member may take before it comes to it, or half of `start_timeout`.
   @patience 1_000
 
-  @enforce_keys [:table, :id, :worker, :flags, :spawn_opt?, :store, :patience]
-  defstruct [:table, :id, :worker, :flags, :spawn_opt?, :store, :patience]
+  @enforce_keys [:table, :id, :worker, :flags, :spawn_opt?, :store, :patience, :window, :alone?]
+  defstruct @enforce_keys
 
   @type t :: %__MODULE__{}
 
@@ -29,7 +30,10 @@ defmodule Foundation.BEAM.Ecosystem.Member do
       flags: elem(plan.flags, kind),
       spawn_opt?: elem(plan.spawn_opt, kind),
       store: if(plan.shared?, do: Roster.get(table, :store)),
-      patience: min(@patience, max(1, div(plan.start_timeout, 2)))
+      patience: min(@patience, max(1, div(plan.start_timeout, 2))),
+      # See `Snapshots.Trial`.
+      window: 1_000 * plan.max_seconds,
+      alone?: plan.supervision != :one_for_all
     }
   end
 
@@ -110,9 +114,14 @@ defmodule Foundation.BEAM.Ecosystem.Member do
   defp restore({:ok, pid, _more}, context, number, module),
     do: restore({:ok, pid}, context, number, module)
 
-  defp restore({:ok, pid}, %{table: table} = context, number, module) when is_pid(pid) do
-    with {:failed, reason} <- Snapshots.restore(table, number, pid, module, context.patience),
-         do: Events.snapshot_refused(context.id, number, pid, {:not_restored, reason})
+  defp restore({:ok, pid}, %{table: table, id: id} = context, number, module) when is_pid(pid) do
+    if Trial.over?(table, number, context.window, context.alone?) do
+      Snapshots.forget(table, number)
+      Events.snapshot_refused(id, number, pid, {:poisoned, Trial.restores()})
+    else
+      with {:failed, reason} <- Snapshots.restore(table, number, pid, module, context.patience),
+           do: Events.snapshot_refused(id, number, pid, {:not_restored, reason})
+    end
   end
 
   defp restore(_not_started, _context, _number, _module), do: :ok

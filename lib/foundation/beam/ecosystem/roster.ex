@@ -20,6 +20,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:token, token or {:ended, token}, from}           see `RingToken`
   #     {{:subscriber, pid}}                               who is told of changes, see `Changes`
   #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
+  #     {{:trial, number}, restores, failed}               see `Snapshots.Trial`
   #     {:ticker, pid}, {:sample, figures}                 see `Ticker`
   #     {:changes, count}, {:pids, count, pids}            see `pids/1`
   #     {:store, store}                                    of `memory_strategy: :shared_heap`

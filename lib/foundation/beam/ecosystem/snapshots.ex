@@ -9,6 +9,7 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
   # with the system's time and the bytes that a copy takes, large binaries included.
 
   alias Foundation.BEAM.Ecosystem.Inside
+  alias Foundation.BEAM.Ecosystem.Snapshots.Trial
   alias Foundation.BEAM.Term.Size
 
   @type table :: :ets.tid() | atom()
@@ -87,9 +88,14 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
           :restored | :nothing | :later | :impossible | {:failed, term()}
   def restore(table, number, pid, module, patience) do
     cond do
-      not :ets.member(table, {:snapshot, number}) -> :nothing
-      not Inside.possible?(pid) -> :impossible
-      true -> restore_inside(table, number, pid, module, patience)
+      not :ets.member(table, {:snapshot, number}) ->
+        :nothing
+
+      not Inside.possible?(pid) ->
+        :impossible
+
+      true ->
+        Trial.restored(table, number, pid) && restore_inside(table, number, pid, module, patience)
     end
   end
 
@@ -125,7 +131,10 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
     %{count: length(bytes), bytes: Enum.sum(bytes)}
   end
 
-  @doc "Drops what is kept for a member that does not come back."
+  @doc "Drops what is kept for a member."
   @spec forget(table(), place()) :: true
-  def forget(table, number), do: :ets.delete(table, {:snapshot, number})
+  def forget(table, number) do
+    :ets.delete(table, {:snapshot, number})
+    Trial.forget(table, number)
+  end
 end
