@@ -171,7 +171,9 @@ defmodule Foundation.Chaos do
         :starting,
         :failed_at,
         :changes,
-        :pids
+        :pids,
+        :pressure,
+        :subscribed?
       ]
 
   defp steward(state), do: if(state.pending == %{} and state.early == %{}, do: :ok, else: state)

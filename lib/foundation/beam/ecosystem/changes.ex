@@ -45,16 +45,24 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
 
   defp near(:pass, table, number, _holder), do: Nearest.near(table, number)
 
-  @doc "Tells whoever has subscribed; it looks through the table for them."
+  @doc "Tells whoever has subscribed."
   @spec tell(Roster.table(), term()) :: :ok
   def tell(table, message), do: table |> subscribers() |> Enum.each(&send(&1, message))
 
-  @doc "Who is told."
+  @doc "Who is told; where anybody has ever asked for it, it looks through the table for them."
   @spec subscribers(Roster.table()) :: [pid()]
-  def subscribers(table), do: :ets.select(table, [{{{:subscriber, :"$1"}}, [], [:"$1"]}])
+  def subscribers(table) do
+    if :ets.member(table, :subscribed?),
+      do: :ets.select(table, [{{{:subscriber, :"$1"}}, [], [:"$1"]}]),
+      else: []
+  end
 
   @spec subscribe(Roster.table(), pid()) :: boolean()
-  def subscribe(table, pid), do: :ets.insert_new(table, {{:subscriber, pid}})
+  def subscribe(table, pid) do
+    # First: where this is not to be seen yet, there is no row either.
+    Roster.put(table, :subscribed?, true)
+    :ets.insert_new(table, {{:subscriber, pid}})
+  end
 
   @spec unsubscribe(Roster.table(), pid()) :: true
   def unsubscribe(table, pid), do: :ets.delete(table, {:subscriber, pid})

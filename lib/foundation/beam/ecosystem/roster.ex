@@ -19,6 +19,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:topology, name}
   #     {:token, token or {:ended, token}, from}           see `RingToken`
   #     {{:subscriber, pid}}                               who is told of changes, see `Changes`
+  #     {:subscribed?, true}                               if anybody ever was
   #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
   #     {{:trial, number}, restores, failed}               see `Snapshots.Trial`
   #     {:ticker, pid}, {:sample, figures}                 see `Ticker`
