@@ -318,7 +318,8 @@ defmodule Foundation.BEAM.Processes do
   coordinator that is `:restarting` is not dead.
 
   Statuses of members are those of `ecosystem_info/1`; `:memory_pressure` is
-  `Foundation.BEAM.Memory.pressure/0`, of the whole VM; `:message_backlog` the sum of the members'
+  `Foundation.BEAM.Memory.pressure/0`, of the whole VM (that of the last look, where to read it takes longer
+  than members may); `:message_backlog` the sum of the members'
   message queues; `:failures` how many there have been, and `:last_failure` the newest of `failures/1`.
 
       iex> {:error, error} = Foundation.BEAM.Processes.ecosystem_health("no such ecosystem")
@@ -328,7 +329,7 @@ defmodule Foundation.BEAM.Processes do
   @spec ecosystem_health(Ecosystem.ref()) :: {:ok, health()} | {:error, Error.t()}
   def ecosystem_health(ecosystem) do
     Handle.with_table(ecosystem, "Processes.ecosystem_health/1", fn _supervisor, table ->
-      {:ok, Health.look(table, Info.members(table))}
+      {:ok, Health.look(table, Info.look(table))}
     end)
   end
 

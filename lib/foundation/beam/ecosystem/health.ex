@@ -42,19 +42,19 @@ defmodule Foundation.BEAM.Ecosystem.Health do
 
   def status(_look), do: :degraded
 
-  @doc "What `Processes.ecosystem_health/1` tells, of members as `Info.members/1` gives them."
-  @spec look(Roster.table(), {map(), [map()]}) :: map()
-  def look(table, {coordinator, workers}) do
+  @doc "What `Processes.ecosystem_health/1` tells, of what `Info.look/1` gives."
+  @spec look(Roster.table(), {map(), [map()], Memory.Pressure.level()}) :: map()
+  def look(table, looked) do
     {failures, total} = Failures.list(table)
 
     table
-    |> summary(coordinator, workers)
+    |> summary(looked)
     |> Map.merge(%{failures: total, last_failure: List.last(failures)})
   end
 
   @doc "The same without failures."
-  @spec summary(Roster.table(), map(), [map()]) :: map()
-  def summary(table, coordinator, workers) do
+  @spec summary(Roster.table(), {map(), [map()], Memory.Pressure.level()}) :: map()
+  def summary(table, {coordinator, workers, pressure}) do
     plan = Roster.plan(table)
     members = [coordinator | workers]
     queues = for %{message_queue_len: length} <- members, length != nil, do: length
@@ -63,7 +63,7 @@ defmodule Foundation.BEAM.Ecosystem.Health do
       starting?: starting?(table),
       coordinator: coordinator.status,
       workers: counts(workers),
-      memory_pressure: Memory.pressure(),
+      memory_pressure: pressure,
       failed_lately?: Failures.lately?(table),
       queue_full?: Enum.any?(queues, &(&1 >= plan.max_queue_size))
     }

@@ -6,6 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Info do
 
   alias Foundation.BEAM.Ecosystem
   alias Foundation.BEAM.Ecosystem.{Health, Living, Roster}
+  alias Foundation.BEAM.Memory
   alias Foundation.BEAM.Memory.Census
 
   # Milliseconds after which it is looked, twice, whether a member has answered, and for all together: two
@@ -93,6 +94,43 @@ defmodule Foundation.BEAM.Ecosystem.Info do
       do: {member(coordinator, found, late, healing?), workers},
       else: {no_coordinator(table), workers}
   end
+
+  @doc """
+  The members, and the memory's pressure: its files are read while they answer, and where that takes longer
+  than they may, it is what it was the last time.
+  """
+  @spec look(Roster.table()) :: {map(), [map()], Memory.Pressure.level()}
+  def look(table) do
+    until = now() + @deadline
+    {reader, monitor} = spawn_monitor(fn -> read_pressure(table) end)
+
+    try do
+      {coordinator, workers} = members(table)
+      {coordinator, workers, pressure(table, reader, monitor, max(0, until - now()))}
+    after
+      Process.demonitor(monitor, [:flush])
+    end
+  end
+
+  defp read_pressure(table) do
+    level = Memory.pressure()
+    Roster.put(table, :pressure, level)
+  rescue
+    # The table is gone meanwhile.
+    ArgumentError -> false
+  end
+
+  defp pressure(table, reader, monitor, timeout) do
+    receive do
+      {:DOWN, ^monitor, :process, ^reader, _reason} ->
+        Roster.get(table, :pressure) || Memory.pressure()
+    after
+      timeout ->
+        Roster.get(table, :pressure) || pressure(table, reader, monitor, :infinity)
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp no_coordinator(table) do
     {_id, _supervisor, _started_at, config} = Roster.about(table)

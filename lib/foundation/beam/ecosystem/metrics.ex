@@ -7,10 +7,10 @@ defmodule Foundation.BEAM.Ecosystem.Metrics do
 
   @spec look(Roster.table()) :: map()
   def look(table) do
-    {coordinator, workers} = Info.members(table)
+    {coordinator, workers, _pressure} = looked = Info.look(table)
     members = [coordinator | workers]
     {failures, total} = Failures.list(table)
-    health = Health.summary(table, coordinator, workers)
+    health = Health.summary(table, looked)
 
     %{
       id: Roster.id(table),
