@@ -1,11 +1,16 @@
 # Messages a second, of members of ecosystems beside plain processes: straight to a coordinator against a
 # bare GenServer of the same module, and by the topology (`send_to/3`, `broadcast/2`) against what is
-# written by hand for the same: a name looked up in a Registry, `:pg` for all, a GenServer that passes on.
+# written by hand for the same: a name looked up in a Registry, or an atom that is registered, which only a
+# fixed number of processes can have; `:pg` for all; a GenServer that passes on.
 #
 #     mix run bench/ecosystem/messages.exs [messages]
 #
 # A round is over when all messages have been handled. Candidates take turns; figures are medians. A ratio
-# is ours by theirs: above 1 ours handles more.
+# is ours by theirs, above 1 ours handles more: `..._atom` by registered atoms, `..._sampled` that of an
+# ecosystem with `sample_interval`, by the first of theirs.
+#
+# `Registry.lookup/2` asks whether the process lives, and waits for it to say so where signals are on their way
+# to it: a sender that is ahead of its receiver on a busy machine is held up at each message.
 
 Code.require_file("../support/bench.exs", __DIR__)
 
@@ -36,6 +41,7 @@ defmodule Bench.Ecosystem.Node do
   def init(opts) do
     if name = opts[:plain] do
       {:ok, _} = Registry.register(@registry, name, nil)
+      Process.register(self(), atom(name))
       :ok = :pg.join(@scope, :all, self())
     end
 
@@ -71,19 +77,19 @@ defmodule Bench.Ecosystem.Node do
 
   # By hand: a tree's root, and a ring. Who comes next is looked up for each message: it may be another
   # process than before.
-  def handle_info({:relay, from, :all, message}, state) do
-    dispatch({:message, from, message}, from)
+  def handle_info({:relay, how, from, :all, message}, state) do
+    dispatch(how, {:message, from, message}, from)
     {:noreply, state}
   end
 
-  def handle_info({:relay, from, to, message}, state) do
-    whereis(to, &send(&1, {:message, from, message}))
+  def handle_info({:relay, how, from, to, message}, state) do
+    tell(how, to, {:message, from, message})
     {:noreply, state}
   end
 
-  def handle_info({:round, from, message}, state) do
+  def handle_info({:round, how, from, message}, state) do
     next = next(state)
-    if next != from, do: whereis(next, &send(&1, {:round, from, message}))
+    if next != from, do: tell(how, next, {:round, how, from, message})
     {:noreply, handled(state)}
   end
 
@@ -102,19 +108,27 @@ defmodule Bench.Ecosystem.Node do
   def next(%{role: last, last: last}), do: 0
   def next(%{role: role}), do: role + 1
 
-  def whereis(name, fun) do
+  @doc "Sends to a name."
+  def tell(how, name, message),
+    do: with(pid when pid != nil <- whereis(how, name), do: send(pid, message))
+
+  @doc "To all but that one."
+  def dispatch(how, message, from) do
+    me = whereis(how, from)
+    for pid <- :pg.get_local_members(@scope, :all), pid != me, do: send(pid, message)
+  end
+
+  defp whereis(:atom, name), do: Process.whereis(atom(name))
+
+  defp whereis(:registry, name) do
     case Registry.lookup(@registry, name) do
-      [{pid, _}] -> fun.(pid)
-      [] -> :error
+      [{pid, _}] -> pid
+      [] -> nil
     end
   end
 
-  @doc "To all but that one."
-  def dispatch(message, from) do
-    whereis(from, fn me ->
-      for pid <- :pg.get_local_members(@scope, :all), pid != me, do: send(pid, message)
-    end)
-  end
+  for n <- 0..16, do: defp(atom(unquote(n)), do: unquote(:"bench_node_#{n}"))
+  defp atom(name), do: name
 end
 
 defmodule Bench.Ecosystem.Messages do
@@ -194,17 +208,19 @@ defmodule Bench.Ecosystem.Messages do
     {:ok, to} = Node.start_link(plain: :to)
     text = {:message, :from, :message}
 
+    theirs = fn how -> member(from, to, messages, fn _state -> Node.tell(how, :to, text) end) end
+
+    ours = fn ref ->
+      member(one.coordinator, other.coordinator, messages, fn _state ->
+        Processes.send_to(ref, :coordinator, :message)
+      end)
+    end
+
     rates("from one ecosystem to another", messages, [
-      {"Registry.lookup + send",
-       member(from, to, messages, fn _state -> Node.whereis(:to, &send(&1, text)) end)},
-      {"send_to",
-       member(one.coordinator, other.coordinator, messages, fn _state ->
-         Processes.send_to(other, :coordinator, :message)
-       end)},
-      {"send_to, by its id",
-       member(one.coordinator, other.coordinator, messages, fn _state ->
-         Processes.send_to(other.id, :coordinator, :message)
-       end)}
+      {"Registry.lookup + send", theirs.(:registry)},
+      {"registered atom", theirs.(:atom)},
+      {"send_to, by its id", ours.(other.id)},
+      {"send_to, by its struct", ours.(other)}
     ])
     |> ratios("cross")
 
@@ -230,7 +246,8 @@ defmodule Bench.Ecosystem.Messages do
         end
 
         rates("#{topology}: send_to, #{title}", messages, [
-          {"by hand", by_hand(nodes, topology, from, to, messages)},
+          {"by hand, Registry", by_hand(nodes, topology, from, to, messages, :registry)},
+          {"by hand, atoms", by_hand(nodes, topology, from, to, messages, :atom)},
           {"send_to", ours.(ecosystem)},
           {"... with sample_interval", ours.(counted)}
         ])
@@ -243,7 +260,8 @@ defmodule Bench.Ecosystem.Messages do
         end
 
         rates("#{topology}: broadcast by member #{from}", to_all * @workers, [
-          {"by hand", all_by_hand(nodes, topology, from, to_all)},
+          {"by hand, Registry", all_by_hand(nodes, topology, from, to_all, :registry)},
+          {"by hand, atoms", all_by_hand(nodes, topology, from, to_all, :atom)},
           {"broadcast", ours.(ecosystem)},
           {"... with sample_interval", ours.(counted)}
         ])
@@ -273,35 +291,27 @@ defmodule Bench.Ecosystem.Messages do
   end
 
   # The straight way to one that is next to it, the relay or the round to others.
-  defp by_hand(nodes, topology, from, to, count) do
-    message = {:message, from, :message}
+  defp by_hand(nodes, topology, from, to, count, how) do
+    relay = {:relay, how, from, to, :message}
 
     send =
       case {topology, to - from} do
-        {:tree, steps} when steps > 0 ->
-          fn _ -> Node.whereis(0, &send(&1, {:relay, from, to, :message})) end
-
-        {:ring, 2} ->
-          fn state -> Node.whereis(Node.next(state), &send(&1, {:relay, from, to, :message})) end
-
-        _next_to_it ->
-          fn _ -> Node.whereis(to, &send(&1, message)) end
+        {:tree, steps} when steps > 0 -> fn _ -> Node.tell(how, 0, relay) end
+        {:ring, 2} -> fn state -> Node.tell(how, Node.next(state), relay) end
+        _next_to_it -> fn _ -> Node.tell(how, to, {:message, from, :message}) end
       end
 
     member(Enum.at(nodes, from), [Enum.at(nodes, to)], count, send)
   end
 
-  defp all_by_hand(nodes, topology, from, count) do
+  defp all_by_hand(nodes, topology, from, count, how) do
+    round = {:round, how, from, :message}
+
     send =
       case {topology, from} do
-        {:ring, _} ->
-          fn state -> Node.whereis(Node.next(state), &send(&1, {:round, from, :message})) end
-
-        {:tree, from} when from > 0 ->
-          fn _ -> Node.whereis(0, &send(&1, {:relay, from, :all, :message})) end
-
-        _straight ->
-          fn _ -> Node.dispatch({:message, from, :message}, from) end
+        {:ring, _} -> fn state -> Node.tell(how, Node.next(state), round) end
+        {:tree, 2} -> fn _ -> Node.tell(how, 0, {:relay, how, from, :all, :message}) end
+        _straight -> fn _ -> Node.dispatch(how, {:message, from, :message}, from) end
       end
 
     member(Enum.at(nodes, from), List.delete_at(nodes, from), count, send)
@@ -358,9 +368,17 @@ defmodule Bench.Ecosystem.Messages do
 
   defp thousands(rate), do: String.pad_leading("#{round(rate / 1_000)} K", 8)
 
-  defp ratios([theirs, ours | others], name) do
+  # Straight, there is one of theirs; by names, two.
+  defp ratios([theirs, ours, sampled], name) do
     Bench.ratio("messages_#{name}", ours / theirs)
-    for rate <- others, do: Bench.ratio("messages_#{name}_other", rate / theirs)
+    Bench.ratio("messages_#{name}_sampled", sampled / theirs)
+  end
+
+  defp ratios([registry, atom, ours, other], name) do
+    Bench.ratio("messages_#{name}", ours / registry)
+    Bench.ratio("messages_#{name}_atom", ours / atom)
+    suffix = if name == "cross", do: "struct", else: "sampled"
+    Bench.ratio("messages_#{name}_#{suffix}", other / registry)
   end
 end
 

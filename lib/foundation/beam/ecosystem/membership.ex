@@ -3,19 +3,22 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
 
   # Which member of which ecosystem the calling process is. A member keeps it in its dictionary, so that it
   # is looked for once: no other process takes its role while it lives, and nobody takes the id of an
-  # ecosystem that has its table. Beside it stands the ecosystem of others that it has spoken with last.
-  # Processes that are no members keep nothing.
+  # ecosystem that has its table. Beside it, and by processes that are no members as well, the ecosystem is
+  # kept that was spoken with last and is not the caller's: one, so that nothing adds up.
 
   alias Foundation.BEAM.Ecosystem.Roster
   alias Foundation.BEAM.{Ecosystem, Topology}
+
+  # Above so many links, to compare them costs more than what it saves.
+  @links 8
 
   @doc "The role of the calling process, `nil` where it is no member, or none yet."
   @spec role(Roster.table()) :: Topology.role() | nil
   def role(table) do
     case Process.get(__MODULE__) do
-      {role, {table_of_it, _, _}, _other} when table_of_it == table -> role
-      {_role, _own, {other, _, _}} when other == table -> nil
-      known -> look(table, known)
+      {{own, _, _}, role, _other, _links} when own == table -> role
+      {_own, _role, {other, _, _}, links} when other == table -> stranger(table, links)
+      _unknown -> look(table, links())
     end
   end
 
@@ -23,8 +26,8 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   @spec find(Ecosystem.id()) :: {:ok, {pid(), Roster.table()}} | :error
   def find(id) do
     case Process.get(__MODULE__) do
-      {_role, {_, ^id, _} = own, _other} -> running(own)
-      {_role, _own, {_, ^id, _} = other} -> running(other)
+      {{_, ^id, _} = own, _role, _other, _links} -> running(own)
+      {_own, _role, {_, ^id, _} = other, _links} -> running(other)
       _neither -> :error
     end
   end
@@ -33,14 +36,21 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
     if :ets.info(table, :owner) == supervisor, do: {:ok, {supervisor, table}}, else: :error
   end
 
+  defp links do
+    {:links, links} = Process.info(self(), :links)
+    links
+  end
+
+  # Who was none is none, unless it has been linked to somebody since.
+  defp stranger(table, before) do
+    links = links()
+    if links == before, do: nil, else: look(table, links)
+  end
+
   # Whoever is not linked to one of the supervisors is no member: most of those that are none need not be
   # looked for among all.
-  defp look(table, known) do
-    {:links, links} = Process.info(self(), :links)
-
-    if linked?(table, links, 0),
-      do: among_all(table),
-      else: stranger(table, known)
+  defp look(table, links) do
+    if linked?(table, links, 0), do: among_all(table), else: keep_other(table, links)
   end
 
   defp linked?(_table, [], _part), do: false
@@ -56,16 +66,17 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   defp among_all(table) do
     with number when number != nil <- Roster.place(table, self()) do
       role = Roster.role(number)
-      Process.put(__MODULE__, {role, about(table), nil})
+      Process.put(__MODULE__, {about(table), role, nil, []})
       role
     end
   end
 
-  # One that may still be linked, by whoever has started it, is asked anew.
-  defp stranger(_table, nil), do: nil
+  defp keep_other(table, links) do
+    if Enum.count_until(links, @links + 1) <= @links do
+      {own, role, _other, _links} = Process.get(__MODULE__, {nil, nil, nil, []})
+      Process.put(__MODULE__, {own, role, about(table), links})
+    end
 
-  defp stranger(table, {role, own, _other}) do
-    Process.put(__MODULE__, {role, own, about(table)})
     nil
   end
 

@@ -8,7 +8,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
 
   alias Foundation.BEAM.Ecosystem.{Membership, Nearest, Roster}
   alias Foundation.BEAM.Topology
-  alias Foundation.BEAM.Topology.Router
+  alias Foundation.BEAM.Topology.{Ring, Router}
   alias Foundation.{Error, Options}
 
   @opaque hop ::
@@ -146,36 +146,40 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   defp pass_on({_, :tree, from, :all, message}, :coordinator, table),
     do: to_all(table, from, message)
 
-  defp pass_on({_, name, from, :all, message} = hop, at, table) do
-    with {next, pid, roles} <- ahead(name, table, at),
-         [^next] <- Router.forward(name, roles, from, at) do
+  # Only who has somebody to pass it on to is asked to.
+  defp pass_on({_, :tree, from, :all, message} = hop, from, table) do
+    with {:ok, pid} <- up(table, :coordinator) do
       deliver(pid, from, message)
-      # Only who has somebody to pass it on to is asked to.
-      if Router.forward(name, roles, from, next) != [], do: put_into(pid, hop)
+      if another_worker?(table, Roster.number(from)), do: put_into(pid, hop)
     end
 
     :ok
   end
 
-  # Who comes next, and of all members those that say whether there is another behind.
-  defp ahead(:tree, table, at) do
-    with {:ok, pid} <- up(table, :coordinator) do
-      behind = for role <- [:coordinator, at], do: after_it(table, role)
+  defp pass_on({_, :tree, _from, :all, _message}, _leaf, _table), do: :ok
 
-      {:coordinator, pid,
-       Topology.order([:coordinator, at | for({role, _pid} <- behind, do: role)])}
+  defp pass_on({_, :ring, from, :all, message} = hop, at, table) do
+    {origin, at} = {Roster.number(from), Roster.number(at)}
+
+    with {next, pid} <- Nearest.next(table, at),
+         false <- Ring.past?(origin, at, next) do
+      deliver(pid, from, message)
+
+      with {behind, _pid} <- Nearest.next(table, next),
+           false <- Ring.past?(origin, next, behind),
+           do: put_into(pid, hop)
     end
+
+    :ok
   end
 
-  defp ahead(:ring, table, at) do
-    with {next, pid} <- after_it(table, at),
-         {behind, _pid} <- after_it(table, next),
-         do: {next, pid, Topology.order([at, next, behind])}
-  end
-
-  defp after_it(table, role) do
-    with {number, pid} <- Nearest.next(table, Roster.number(role)),
-         do: {Roster.role(number), pid}
+  # The coordinator is up: it is who comes next after the last worker.
+  defp another_worker?(table, number) do
+    case Nearest.next(table, 0) do
+      {^number, _pid} -> not match?({0, _pid}, Nearest.next(table, number))
+      {_another, _pid} -> true
+      nil -> false
+    end
   end
 
   # To all but the calling process and whoever it is from, which is looked up when the list is there: a new

@@ -89,7 +89,16 @@ defmodule Foundation.BEAM.Topology.Ring do
     end
   end
 
-  # Whether the step from `at` to `next` reaches or passes over the origin, which may be gone by then.
-  defp past?(origin, at, next) when at < next, do: at < origin and origin <= next
-  defp past?(origin, at, next), do: origin > at or origin <= next
+  @doc """
+  Whether the step from one place to the next reaches or passes over a third one, which may be gone by
+  then: what has gone round has come back to where it began. Places are roles, or numbers in their order.
+
+      iex> alias Foundation.BEAM.Topology.Ring
+      iex> {Ring.past?({:worker, 2}, {:worker, 1}, {:worker, 3}), Ring.past?({:worker, 2}, {:worker, 3}, :coordinator)}
+      {true, false}
+  """
+  @spec past?(place, at :: place, next :: place) :: boolean()
+        when place: Topology.role() | non_neg_integer()
+  def past?(origin, at, next) when at < next, do: at < origin and origin <= next
+  def past?(origin, at, next), do: origin > at or origin <= next
 end

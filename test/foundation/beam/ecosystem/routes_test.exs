@@ -216,10 +216,31 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
     assert found == {:ok, {again.supervisor, again.table}}
   end
 
-  test "who is no member keeps nothing" do
+  test "who is no member keeps the ecosystem that it has spoken with last" do
+    [one, other] = [mesh!(), mesh!()]
+    for ecosystem <- [one, other], do: :ok = Processes.send_to(ecosystem.id, {:worker, 1}, :hello)
+    assert Membership.find(one.id) == :error
+    assert Membership.find(other.id) == {:ok, {other.supervisor, other.table}}
+    :ok = Processes.shutdown_ecosystem(other)
+    assert Membership.find(other.id) == :error
+  end
+
+  # As a module does whose `start_link/1` starts a process and then links it.
+  test "who becomes a member after it has spoken is known as one" do
     ecosystem = mesh!()
-    :ok = Processes.send_to(ecosystem.id, {:worker, 1}, :hello)
-    :ok = Processes.broadcast(ecosystem, :hello)
-    assert Process.get(Membership) == nil
+    test = self()
+    later = spawn_link(fn -> member(test, ecosystem.table, :later) end)
+    send(later, {:run, fn _ -> Processes.send_to(ecosystem, {:worker, 1}, :hello) end})
+    assert_receive {:heard, {:worker, 1}, {:ecosystem_message, ^later, :hello}}
+
+    # Its supervisor links it, and then it has its row.
+    :sys.replace_state(Roster.get(ecosystem.table, {:supervisor, 1}), fn state ->
+      Process.link(later)
+      Roster.started(ecosystem.table, Roster.next(ecosystem.table), later, Talker, 0)
+      state
+    end)
+
+    send(later, {:run, fn _ -> Processes.send_to(ecosystem, {:worker, 1}, :hello) end})
+    assert_receive {:heard, {:worker, 1}, {:ecosystem_message, {:worker, 5}, :hello}}
   end
 end
