@@ -10,6 +10,7 @@ defmodule Foundation.Application do
          :ok <- Foundation.BEAM.Messages.Policy.load!() do
       # Later, a busy scheduler could be in the way of asking.
       Foundation.BEAM.Memory.OS.carrier?()
+      Foundation.BEAM.Ecosystem.Inheritance.new()
       Supervisor.start_link(children(), strategy: :one_for_one, name: Foundation.Supervisor)
     end
   end
@@ -32,7 +33,8 @@ defmodule Foundation.Application do
       # Schedulers: who waits for a cancellation, and whose turn it is.
       Foundation.BEAM.Schedulers.Cancel.registry(),
       Foundation.BEAM.Schedulers.Slots,
-      # Ecosystems: those that are in nobody else's tree.
+      # Ecosystems: whom they leave their tables to, and those that are in nobody else's tree.
+      Foundation.BEAM.Ecosystem.Heir,
       {DynamicSupervisor, name: Foundation.BEAM.Ecosystems, strategy: :one_for_one}
       # Memory: watches the limits, where the configuration asks for it.
     ] ++ Foundation.BEAM.Memory.Monitor.configured()

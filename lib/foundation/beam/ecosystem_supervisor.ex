@@ -31,6 +31,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     Config,
     Handle,
     Info,
+    Inheritance,
+    Launch,
     Living,
     Roster,
     Shutdown,
@@ -78,12 +80,15 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
           {:ok, pid()} | {:error, Error.t() | {:already_started, pid()}}
   def start_link(config) do
     with {:ok, plan} <- Config.new(config) do
-      begun = System.monotonic_time()
       # Whoever ends this tree is to end workers before the coordinator.
       plan = %{plan | nested?: true}
-      with {:ok, pid, _table} <- plan |> start_empty(self()) |> fill(plan, begun), do: {:ok, pid}
+      with {:ok, pid, _table} <- launch(plan, fn -> start_empty(plan, self()) end), do: {:ok, pid}
     end
   end
+
+  @doc false
+  @spec launch(Config.t(), Launch.empty()) :: Launch.result()
+  def launch(plan, empty), do: Launch.run(plan, empty, &fill(&1, plan, &2))
 
   @doc false
   # With the steward alone, without any of the user's code: this may run in a supervisor that is not to
@@ -98,10 +103,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     end
   end
 
-  @doc false
-  @spec fill({:ok, pid(), Roster.table()} | :ignore | {:error, term()}, Config.t(), integer()) ::
-          {:ok, pid(), Roster.table()} | {:error, Error.t() | {:already_started, pid()}}
-  def fill({:ok, pid, table}, plan, begun) do
+  @spec fill(Launch.started(), Config.t(), integer()) :: Launch.result()
+  defp fill({:ok, pid, table}, plan, begun) do
     with :ok <- Starter.fill(pid, table, plan) do
       Ecosystem.Events.started(plan, pid, begun)
       {:ok, pid, table}
@@ -109,14 +112,14 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   end
 
   # The name was taken. Who has it may have ended since.
-  def fill(:ignore, plan, _begun) do
+  defp fill(:ignore, plan, _begun) do
     case Roster.whereis(plan.id) do
       {:ok, {pid, _table}} -> {:error, {:already_started, pid}}
       :error -> {:error, already_exists(plan.id, nil)}
     end
   end
 
-  def fill({:error, _reason} = error, _plan, _begun), do: error
+  defp fill({:error, _reason} = error, _plan, _begun), do: error
 
   @doc false
   def already_exists(id, pid) do
@@ -129,6 +132,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     table = Roster.new(plan)
 
     if Roster.register(table, plan.id) do
+      Inheritance.bequeath(table, plan.id)
+
       DynamicSupervisor.init(
         strategy: :one_for_one,
         extra_arguments: [table, plan],

@@ -120,6 +120,10 @@ defmodule Foundation.BEAM.Processes do
   An ecosystem of `spawn_ecosystem/1` goes on when the process that called it ends. To have it end with
   others, put it into your own supervision tree (`child_spec/1`).
 
+  When an ecosystem's supervisor is killed, every member ends too, also one that traps exits or is not linked
+  to anybody: it is asked by `:shutdown`, and killed after `:shutdown_timeout`. The id is free for another
+  ecosystem when all of them have ended: a start under it waits for that.
+
   ## What functions take
 
   The struct, the pid of its supervisor, or the id. Anything else raises `ArgumentError`. Those
@@ -201,8 +205,7 @@ defmodule Foundation.BEAM.Processes do
   @spec spawn_ecosystem(map() | keyword()) :: {:ok, Ecosystem.t()} | {:error, Error.t()}
   def spawn_ecosystem(config) do
     with {:ok, plan} <- Config.new(config),
-         begun = System.monotonic_time(),
-         {:ok, supervisor, table} <- launch(plan, begun) do
+         {:ok, supervisor, table} <- EcosystemSupervisor.launch(plan, fn -> launch(plan) end) do
       monitored(plan, Info.started(supervisor, table))
     else
       {:error, {:already_started, pid}} ->
@@ -213,7 +216,7 @@ defmodule Foundation.BEAM.Processes do
     end
   end
 
-  defp launch(plan, begun) do
+  defp launch(plan) do
     spec = %{
       id: plan.id,
       start: {EcosystemSupervisor, :start_empty, [plan, self()]},
@@ -222,9 +225,7 @@ defmodule Foundation.BEAM.Processes do
       type: :supervisor
     }
 
-    Foundation.BEAM.Ecosystems
-    |> DynamicSupervisor.start_child(spec)
-    |> EcosystemSupervisor.fill(plan, begun)
+    DynamicSupervisor.start_child(Foundation.BEAM.Ecosystems, spec)
   catch
     :exit, {:noproc, _call} ->
       {:error, Error.new(:not_started, "the application :foundation is not running")}

@@ -106,14 +106,16 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
     end
   end
 
-  defp parent(pid) when node(pid) == node() do
+  @doc "The process that has spawned it, whether it has linked it or not."
+  @spec parent(pid()) :: pid() | :undefined | nil
+  def parent(pid) when node(pid) == node() do
     case :erlang.process_info(pid, :parent) do
       {:parent, parent} -> parent
       _gone -> nil
     end
   end
 
-  defp parent(_remote), do: nil
+  def parent(_remote), do: nil
 
   @spared {__MODULE__, :spared}
 

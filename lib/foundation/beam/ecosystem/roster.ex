@@ -8,7 +8,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {{:supervisor, part}, pid}                         of the coordinator (0), of each part of the workers
   #     {:starting, pid}                                   of members, when it began to start
   #     {:steward, pid}
-  #     {:state, :starting | :ready | :ending}
+  #     {:state, :starting | :ready | :ending | :ended}
   #     {:next, number}                                    of the worker that was added last
   #     {{:own, number}, [module, options]}                of a worker that was added with its own
   #     {:about, id, supervisor, started_at, config}

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
   # `:shutdown` and a time limit; and when that takes too long, by killing whatever is left.
 
   alias Foundation.BEAM.Ecosystem
-  alias Foundation.BEAM.Ecosystem.{Handle, Reaper, Roster, Steward}
+  alias Foundation.BEAM.Ecosystem.{Handle, Inheritance, Reaper, Roster, Steward}
   alias Foundation.{Error, Options}
 
   # Supervisors need time of their own beside that of members.
@@ -66,6 +66,7 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
     end
 
     Enum.each(members, &Reaper.gone(&1, 1))
+    Inheritance.gone(table)
   end
 
   # Workers of all supervisors at once, then the coordinator, then the rest.

@@ -251,8 +251,17 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp handle(_other, state), do: state
 
   @impl true
-  def terminate(reason, %{ready?: true} = state), do: Events.stopped(state, reason)
-  def terminate(_reason, _state), do: :ok
+  def terminate(reason, state) do
+    if reason == :shutdown, do: ended(state.table)
+    if state.ready?, do: Events.stopped(state, reason), else: :ok
+  end
+
+  # Its supervisor ends, and with it whoever it has started: there is nobody to look for.
+  defp ended(table) do
+    Roster.put(table, :state, :ended)
+  rescue
+    ArgumentError -> :ok
+  end
 
   defp monitor(tag, pid), do: :erlang.monitor(:process, pid, tag: tag)
 
