@@ -66,6 +66,9 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   @doc """
   Starts an ecosystem linked to the calling process; returns when the `init` of every member has.
 
+  A start that fails is an error and no exit signal, also for a caller that does not trap exits. A
+  caller that ends before this returns takes with it what has started.
+
   Errors: `{:error, {:already_started, pid}}` for an id that is in use,
   `{:error, %Foundation.Error{}}` with `:validation_error` or `:start_failed` as
   `Foundation.BEAM.Processes.spawn_ecosystem/1` has them.
@@ -81,8 +84,17 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   def start_link(config) do
     with {:ok, plan} <- Config.new(config) do
       # Whoever ends this tree is to end workers before the coordinator.
-      plan = %{plan | nested?: true}
-      with {:ok, pid, _table} <- launch(plan, fn -> start_empty(plan, self()) end), do: {:ok, pid}
+      plan = %{plan | nested?: true, linked?: true}
+      with {:ok, pid, _table} <- launch(plan, fn -> start_unlinked(plan) end), do: {:ok, pid}
+    end
+  end
+
+  # It is linked to the caller when all has started. So the end of one that does not start is an error,
+  # also for a caller that does not trap exits. Until then the steward ends it if the caller dies.
+  defp start_unlinked(plan) do
+    with {:ok, pid, table} <- start_empty(plan, self()) do
+      Process.unlink(pid)
+      {:ok, pid, table}
     end
   end
 

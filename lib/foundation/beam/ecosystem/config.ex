@@ -35,6 +35,8 @@ defmodule Foundation.BEAM.Ecosystem.Config do
     :shutdown_timeout,
     :monitor,
     :nested?,
+    # Whether it ends with who starts it.
+    :linked?,
     :topology,
     :shared?,
     # Of coordinator and workers: spawn options, and whether `start_link/2` takes them.
@@ -213,6 +215,7 @@ defmodule Foundation.BEAM.Ecosystem.Config do
       shutdown_timeout: values.shutdown_timeout,
       monitor: values.monitor,
       nested?: healing? and values.supervision != :one_for_one,
+      linked?: false,
       topology: values.topology,
       shared?: values.memory_strategy == :shared_heap,
       flags: {flags(values, :coordinator), flags(values, :worker)},

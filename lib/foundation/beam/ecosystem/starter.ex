@@ -17,6 +17,8 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   def fill(supervisor, table, plan) do
     case members(supervisor, table, plan) do
       :ok ->
+        # Before the steward lets go of this process.
+        if plan.linked?, do: Process.link(supervisor)
         Steward.ready(table)
 
       {:error, number, reason} ->
