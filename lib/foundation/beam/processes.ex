@@ -405,6 +405,10 @@ defmodule Foundation.BEAM.Processes do
   after `:timeout` is killed. In a supervision tree of your own, the supervisor above starts it
   again if the restart of its child specification is `:permanent`, which it is by default.
 
+  A member may call it as well, and a process of OTP's that one has started (a `Task`): then it returns
+  `:ok` at once and another process ends the ecosystem, the member among the others. Nobody waits for his
+  own end.
+
   Error: `:foreign_node`.
 
   ## Options

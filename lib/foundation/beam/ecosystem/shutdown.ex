@@ -29,10 +29,23 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
 
     ended =
       Handle.with_table(ecosystem, where, fn supervisor, table ->
-        stop(supervisor, table, opts.timeout || limit(Roster.plan(table)))
+        timeout = opts.timeout || limit(Roster.plan(table))
+
+        if part_of_it?(supervisor, table),
+          do: begin(supervisor, table, timeout),
+          else: stop(supervisor, table, timeout)
       end)
 
     with {:error, %Error{error_type: :not_found}} <- ended, do: :ok
+  end
+
+  # One that waited for its own end would only be killed for it. What OTP has started below knows so itself.
+  defp part_of_it?(supervisor, table),
+    do: supervisor in Process.get(:"$ancestors", []) or Roster.place(table, self()) != nil
+
+  defp begin(supervisor, table, timeout) do
+    spawn(fn -> stop(supervisor, table, timeout) end)
+    :ok
   end
 
   @doc false

@@ -2,8 +2,6 @@ defmodule Foundation.BEAM.Ecosystem.ShutdownTest do
   use ExUnit.Case, async: false
   use Foundation.Ecosystems
 
-  import Foundation.Eventually
-
   alias Foundation.BEAM.Ecosystem.Roster
 
   @moduletag :capture_log
@@ -101,15 +99,6 @@ defmodule Foundation.BEAM.Ecosystem.ShutdownTest do
     :ok = Processes.shutdown_ecosystem(ecosystem)
     assert_receive {:event, [_, _, :stopped], %{failures: 0}, %{reason: :shutdown}}
     refute_received _anything
-  end
-
-  test "may be asked for by a member" do
-    ecosystem = Member.ecosystem!(id: :inner)
-    worker = hd(ecosystem.workers)
-    # As the member: it is asked to end while it waits.
-    :erlang.spawn(fn -> Processes.shutdown_ecosystem(ecosystem) end)
-    assert ended(worker) in [:shutdown, :noproc]
-    assert eventually?(fn -> Processes.whereis(:inner) == nil end)
   end
 
   test "while it restarts all the time" do
