@@ -15,6 +15,14 @@ defmodule Foundation.Application do
     end
   end
 
+  # Ecosystems end in their own order, workers before the coordinator, which their supervisor does not
+  # know: while all that they may need for it is still there.
+  @impl true
+  def prep_stop(state) do
+    Foundation.BEAM.Ecosystem.Shutdown.all(Foundation.BEAM.Ecosystems)
+    state
+  end
+
   defp children do
     [
       # Telemetry: first, so that everything after it is heard.

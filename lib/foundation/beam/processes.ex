@@ -409,6 +409,9 @@ defmodule Foundation.BEAM.Processes do
   `:ok` at once and another process ends the ecosystem, the member among the others. Nobody waits for his
   own end.
 
+  When the application `:foundation` stops, the ecosystems under its supervisor are ended in this way, all at
+  once.
+
   Error: `:foreign_node`.
 
   ## Options

@@ -48,6 +48,21 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
     :ok
   end
 
+  @doc """
+  Ends all that stand under Foundation's supervisor, all at once: it takes as long as that which takes
+  longest.
+  """
+  @spec all(Supervisor.supervisor()) :: :ok
+  def all(ecosystems) do
+    for({_, pid, _, _} <- DynamicSupervisor.which_children(ecosystems), is_pid(pid), do: pid)
+    |> Enum.map(fn pid -> spawn_monitor(fn -> run(pid, "Foundation's end", []) end) end)
+    |> Enum.each(fn {pid, monitor} ->
+      receive do: ({:DOWN, ^monitor, :process, ^pid, _} -> :ok)
+    end)
+  catch
+    :exit, _it_has_ended -> :ok
+  end
+
   @doc false
   # Workers have their time at once, then the coordinator.
   @spec limit(Foundation.BEAM.Ecosystem.Config.t()) :: pos_integer()

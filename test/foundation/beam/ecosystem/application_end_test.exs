@@ -1,0 +1,56 @@
+defmodule Foundation.BEAM.Ecosystem.ApplicationEndTest do
+  # What becomes of ecosystems under Foundation's supervisor when the application stops.
+  use ExUnit.Case, async: false
+  use Foundation.Ecosystems
+
+  @moduletag :capture_log
+
+  @layouts [
+    flat: [],
+    nested: [fault_tolerance: :self_healing, supervision: :rest_for_one],
+    parts: [count: 300]
+  ]
+
+  describe "the application's end" do
+    for {name, opts} <- Keyword.take(@layouts, [:flat, :nested]) do
+      test "asks workers before the coordinator, of all ecosystems at once: #{name}" do
+        ids = [:a, :b]
+        for id <- ids, do: Member.ecosystem!([id: id] ++ unquote(opts), trap: true)
+        drop_ups(8)
+        assert Foundation.Application.prep_stop(:state) == :state
+        {:messages, messages} = Process.info(self(), :messages)
+        terminated = for {:terminated, role, pid, :shutdown} <- messages, do: {role, pid}
+        assert length(terminated) == 8
+        roles = Enum.map(terminated, &elem(&1, 0))
+        # Each has three workers: the first coordinator comes after its own.
+        assert Enum.count(Enum.take_while(roles, &(&1 != :coordinator))) >= 3
+        assert List.last(roles) == :coordinator
+        assert Processes.list_ecosystems() == []
+      end
+    end
+
+    test "takes as long as that of the one that takes longest" do
+      # A worker and a coordinator that are killed: 0.2 seconds each.
+      for _ <- 1..5,
+          do: Member.ecosystem!([count: 1, shutdown_timeout: 200], stuck: true, test: nil)
+
+      {time, _} = :timer.tc(fn -> Foundation.Application.prep_stop(nil) end)
+      assert time in 400_000..1_500_000
+      assert Member.alive() == []
+    end
+
+    test "of the whole application" do
+      {peer, node} = Foundation.Peer.start!()
+      # What it sends comes from the other node.
+      config = Member.config([], trap: true)
+      {:ok, _} = :erpc.call(node, Processes, :spawn_ecosystem, [config])
+      drop_ups(4)
+      :ok = :erpc.call(node, Application, :stop, [:foundation])
+
+      # By one connection, so in the order in which they were sent.
+      roles = for _ <- 1..4, do: assert_receive({:terminated, _, _, :shutdown}) |> elem(1)
+      assert [:coordinator, {:worker, _}, {:worker, _}, {:worker, _}] = Enum.reverse(roles)
+      :peer.stop(peer)
+    end
+  end
+end
