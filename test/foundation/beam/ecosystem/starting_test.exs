@@ -73,7 +73,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
       # Of the supervisor's behaviour, and for the start.
       :start_link,
       :start_empty,
-      :fill,
+      :launch,
       :init,
       :already_exists
     ]
@@ -176,7 +176,8 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
     assert {:ok, %{status: :starting}} = Processes.ecosystem_health(:held)
     steward = %{id: Steward, start: {Steward, :start_link, [self()]}}
     {:ok, _steward, table} = DynamicSupervisor.start_child(supervisor, steward)
-    {:ok, _pid, _table} = EcosystemSupervisor.fill({:ok, supervisor, table}, plan, 0)
+    empty = fn -> {:ok, supervisor, table} end
+    {:ok, _pid, _table} = EcosystemSupervisor.launch(plan, empty)
     assert_receive {:members_changed, :held, %{joined: [_, _, _, _], left: []}}
     assert :ok = Processes.shutdown_ecosystem(:held)
   end
