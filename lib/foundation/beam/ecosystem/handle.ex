@@ -11,7 +11,7 @@ defmodule Foundation.BEAM.Ecosystem.Handle do
   # add to what is not complete is refused.
 
   alias Foundation.BEAM.Ecosystem
-  alias Foundation.BEAM.Ecosystem.{Membership, Roster}
+  alias Foundation.BEAM.Ecosystem.{Caller, Roster}
   alias Foundation.{Error, Options}
 
   @type found :: {pid(), Roster.table()}
@@ -51,7 +51,7 @@ defmodule Foundation.BEAM.Ecosystem.Handle do
   def find(pid, _where) when is_pid(pid), do: found(Roster.of(pid), pid)
 
   def find(id, _where) when (is_atom(id) and not is_nil(id)) or is_binary(id) or is_integer(id),
-    do: found(with(:error <- Membership.find(id), do: Roster.whereis(id)), id)
+    do: found(with(:error <- Caller.find(id), do: Roster.whereis(id)), id)
 
   def find(other, where) do
     raise ArgumentError,

@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   # in which it came. A hop keeps the topology that it began with, so that nobody gets a message twice
   # when that is changed on its way.
 
-  alias Foundation.BEAM.Ecosystem.{Membership, Nearest, Roster}
+  alias Foundation.BEAM.Ecosystem.{Caller, Nearest, Roster}
   alias Foundation.BEAM.Topology
   alias Foundation.BEAM.Topology.{Ring, Router}
   alias Foundation.{Error, Options}
@@ -55,7 +55,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   @doc "From the calling process to all members but itself."
   @spec broadcast(Roster.table(), term()) :: :ok | {:error, Error.t()}
   def broadcast(table, message) do
-    case Membership.role(table) do
+    case Caller.role(table) do
       # From outside there is no way but to each.
       nil -> to_all(table, self(), message)
       role -> pass_on({__MODULE__, Roster.topology(table), role, :all, message}, role, table)
@@ -66,7 +66,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   @spec send_to(Roster.table(), Topology.role() | pid(), term()) :: :ok | {:error, Error.t()}
   def send_to(table, to, message) do
     with {:ok, to, pid} <- living(table, to) do
-      case Membership.role(table) do
+      case Caller.role(table) do
         nil -> deliver(pid, self(), message)
         ^to -> deliver(pid, to, message)
         from -> hand({__MODULE__, Roster.topology(table), from, to, message}, from, pid, table)
@@ -77,7 +77,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   @doc "What a member does that got a hop."
   @spec forward(Roster.table(), hop()) :: :ok | {:error, Error.t()}
   def forward(table, {__MODULE__, _name, _from, to, _message} = hop) do
-    case Membership.role(table) do
+    case Caller.role(table) do
       nil ->
         no_member(table, self())
 

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
   use Foundation.Ecosystems
   use Foundation.Property
 
-  alias Foundation.BEAM.Ecosystem.{Config, Handle, Membership, Roster, Routes}
+  alias Foundation.BEAM.Ecosystem.{Config, Handle, Caller, Roster, Routes}
   alias Foundation.BEAM.Topology
   alias Foundation.BEAM.Topology.Router
   alias Foundation.Talker
@@ -197,10 +197,10 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
 
     found =
       Talker.inside(one.coordinator, fn ->
-        before = {Membership.find(one.id), Membership.find(other.id)}
+        before = {Caller.find(one.id), Caller.find(other.id)}
         :ok = Processes.send_to(one.id, {:worker, 1}, :hello)
         :ok = Processes.send_to(other.id, {:worker, 1}, :hello)
-        {before, {Membership.find(one.id), Membership.find(other.id)}}
+        {before, {Caller.find(one.id), Caller.find(other.id)}}
       end)
 
     own = {:ok, {one.supervisor, one.table}}
@@ -219,10 +219,10 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
   test "who is no member keeps the ecosystem that it has spoken with last" do
     [one, other] = [mesh!(), mesh!()]
     for ecosystem <- [one, other], do: :ok = Processes.send_to(ecosystem.id, {:worker, 1}, :hello)
-    assert Membership.find(one.id) == :error
-    assert Membership.find(other.id) == {:ok, {other.supervisor, other.table}}
+    assert Caller.find(one.id) == :error
+    assert Caller.find(other.id) == {:ok, {other.supervisor, other.table}}
     :ok = Processes.shutdown_ecosystem(other)
-    assert Membership.find(other.id) == :error
+    assert Caller.find(other.id) == :error
   end
 
   # As a module does whose `start_link/1` starts a process and then links it.

@@ -1,4 +1,4 @@
-defmodule Foundation.BEAM.Ecosystem.Membership do
+defmodule Foundation.BEAM.Ecosystem.Caller do
   @moduledoc false
 
   # Which member of which ecosystem the calling process is. A member keeps it in its dictionary, so that it
