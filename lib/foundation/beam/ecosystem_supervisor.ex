@@ -34,11 +34,11 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     Inheritance,
     Launch,
     Living,
+    Membership,
     Roster,
     Shutdown,
     Starter,
-    Steward,
-    Workers
+    Steward
   }
 
   alias Foundation.{Error, Options}
@@ -212,11 +212,27 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   end
 
   @doc """
-  Adds a worker of that module, with the options for it, under the next number.
+  Adds a worker of that module, with the options for it, under the next number. It is there when this
+  returns, or nothing of it is; also where the calling process is killed meanwhile, one of the two.
 
-  Errors: `:not_found`, `:foreign_node`; `:start_failed` with `context.role` and `context.reason`. Raises
-  `ArgumentError` if the module does not exist or does not export `start_link/1`, or with
-  `spawn_opt: true` among the options `start_link/2`.
+  Where an ecosystem is `fault_tolerance: :standard`, a worker that was added and ends with reason
+  `:normal` has done what it was for: it is forgotten, and is no failure. (One that has ended within
+  microseconds of its start is forgotten as well, and may be a failure of reason `:noproc`, as the
+  reason was not seen.) In a `:self_healing` one it comes back, whatever the reason.
+
+  Errors:
+
+    * `:start_failed` - `context.role` and `context.reason`, which is `{:timeout, ms}` where its
+      `start_link/1` took longer than the ecosystem's `:start_timeout`, and `{:supervisor, reason}` where the
+      supervisor of workers ended in between, or is being restarted
+    * `:not_ready` - the ecosystem is still starting, as for a member in its `init`
+    * `:not_found`, `:foreign_node`
+
+  A `start_link/1` that takes too long without having started a process keeps the supervisor itself,
+  which is killed then, with the workers below it.
+
+  Raises `ArgumentError` if the module does not exist or does not export `start_link/1`, or with
+  `spawn_opt: true` among the options `start_link/2`; and for options that the ecosystem sets itself.
 
       iex> {:error, error} = Foundation.BEAM.EcosystemSupervisor.add_worker(:no_such_ecosystem, Task)
       iex> error.error_type
@@ -227,7 +243,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     worker!(module, opts)
 
     Handle.with_table(ecosystem, "EcosystemSupervisor.add_worker/3", fn _supervisor, table ->
-      Workers.add(table, module, opts)
+      Membership.add(table, module, opts)
     end)
   end
 
@@ -236,6 +252,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
       invalid!("module", "a module that exports start_link/1", module)
 
     Keyword.keyword?(opts) || invalid!("options", "a keyword list", opts)
+    not_reserved!(opts)
 
     case opts[:spawn_opt] do
       given when given in [nil, false] -> :ok
@@ -244,12 +261,26 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     end
   end
 
+  defp not_reserved!(opts) do
+    # `add_worker/3` adds one.
+    count = for {:count, _} <- opts, do: "option :count is none of add_worker/3, which adds one"
+
+    case Config.reserved(opts, "add_worker/3") ++ Enum.uniq(count) do
+      [] -> :ok
+      faults -> raise ArgumentError, Enum.join(faults, "; ")
+    end
+  end
+
   @spec takes_none!(module()) :: no_return()
   defp takes_none!(module),
     do: invalid!("module", "one that exports start_link/2, as :spawn_opt says", module)
 
   @doc """
-  Ends a worker for good: with `:shutdown`, and after the ecosystem's `:shutdown_timeout` by killing it.
+  Ends a worker for good: with `:shutdown`, and after the ecosystem's `:shutdown_timeout` by killing it. A
+  worker that is dead is forgotten. Where the calling process is killed meanwhile, it is done all the same.
+
+  `{:error, :not_found}` where the ecosystem has no worker with that pid: its successor, where it has
+  come back already, has another.
 
       iex> Foundation.BEAM.EcosystemSupervisor.remove_worker(:no_such_ecosystem, self())
       {:error, :not_found}
@@ -257,7 +288,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   @spec remove_worker(Ecosystem.ref(), pid()) :: :ok | {:error, :not_found}
   def remove_worker(ecosystem, worker) when is_pid(worker) do
     read(ecosystem, "remove_worker/2", {:error, :not_found}, fn _supervisor, table ->
-      Workers.remove(table, worker)
+      Membership.remove(table, worker)
     end)
   end
 

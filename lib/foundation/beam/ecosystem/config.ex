@@ -72,6 +72,14 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   @spec id(map() | keyword()) :: term()
   def id(config), do: config[:id]
 
+  @doc "What is wrong with options that the ecosystem gives members itself; `whose` is in the text."
+  @spec reserved(keyword(), String.t()) :: [String.t()]
+  def reserved(opts, whose) do
+    for name <- @reserved, Keyword.has_key?(opts, name) do
+      "option #{inspect(name)} of #{whose} is set by the ecosystem"
+    end
+  end
+
   defp refuse_all(config) do
     text = "expected a map or a keyword list, got: #{Options.given(config)}"
     {:error, error([%{key: :config, message: text}])}
@@ -121,9 +129,7 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   defp faults_of(key, [{module, opts}]) do
     exports(key, module) ++
       spawn_opt_faults(key, module, opts[:spawn_opt]) ++
-      for name <- @reserved, Keyword.has_key?(opts, name) do
-        %{key: key, message: "option #{inspect(name)} of #{inspect(key)} is set by the ecosystem"}
-      end
+      for(message <- reserved(opts, inspect(key)), do: %{key: key, message: message})
   end
 
   defp faults_of(_key, _malformed), do: []

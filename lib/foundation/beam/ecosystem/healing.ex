@@ -5,6 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   # may come in either order.
 
   alias Foundation.BEAM.Ecosystem.{
+    Additions,
     Changes,
     Events,
     Failures,
@@ -24,12 +25,47 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   def down(%{table: table} = state, number, pid, reason) do
     case Roster.member(table, number) do
       # Removed, or all is being ended.
-      nil -> left(state, number, pid)
-      {_, ^pid, _, _, :up, _} -> mark(state, number, pid, reason)
-      {_, ^pid, _, _, :down, _} -> state
+      nil ->
+        state |> removed(pid) |> left(number, pid)
+
+      {_, ^pid, _, _, :up, _} ->
+        ended(state, number, pid, reason)
+
+      {_, ^pid, _, _, :down, _} ->
+        state
+
       # It is back already.
-      _other -> if twice?(state, pid, reason), do: state, else: behind(state, number, pid, reason)
+      _other ->
+        if twice?(state, number, pid, reason), do: state, else: behind(state, number, pid, reason)
     end
+  end
+
+  @doc "Nobody waits any more for one that was removed."
+  @spec removed(struct(), pid()) :: struct()
+  def removed(state, pid) do
+    %{state | pending: Map.delete(state.pending, pid), early: Map.delete(state.early, pid)}
+  end
+
+  defp ended(state, number, pid, reason) do
+    cond do
+      not done?(state, number, pid, reason) -> mark(state, number, pid, reason)
+      reason == :normal -> done(state, number, pid)
+      true -> state |> done(number, pid) |> heard(number, pid, reason)
+    end
+  end
+
+  # A worker that was added for something that comes to its end, where nobody comes back. Of one that
+  # has ended before this process monitored it, the reason is not known.
+  defp done?(%{plan: %{fault_tolerance: :standard, count: count}} = state, number, pid, reason)
+       when number > count,
+       do: reason == :normal or (reason == :noproc and pid not in state.adopted)
+
+  defp done?(_state, _number, _pid, _reason), do: false
+
+  defp done(%{table: table} = state, number, pid) do
+    Roster.forget(table, number, pid)
+    Additions.forget(table, number)
+    left(state, number, pid)
   end
 
   # Its successor has been told of already; but it may have had the token, or been passing it on.
@@ -46,11 +82,11 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   end
 
   # A steward that came after another may monitor a member twice, the second time when it is dead: two
-  # messages, in either order.
-  defp twice?(%{successor?: true} = state, pid, reason) when not is_map_key(state.early, pid),
-    do: reason == :noproc or elem(Failures.find(state.table, pid), 0) != nil
-
-  defp twice?(_state, _pid, _reason), do: false
+  # messages, in either order. So may any steward with a worker that is added.
+  defp twice?(state, number, pid, reason) do
+    (state.successor? or number > state.plan.count) and not is_map_key(state.early, pid) and
+      (reason == :noproc or elem(Failures.find(state.table, pid), 0) != nil)
+  end
 
   defp mark(%{table: table} = state, number, pid, reason) do
     Roster.down(table, number, pid)
@@ -129,7 +165,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   @doc "A member is back; its end may not have been heard of yet."
   @spec restarted(struct(), non_neg_integer(), pid(), pid(), {integer(), integer()}) :: struct()
   def restarted(state, number, old, new, {begun, ended}) do
-    state = %{state | progress: {0, ended}}
+    state = Watch.moved(%{state | progress: {0, ended}}, number, ended)
     role = Roster.role(number)
     told? = is_map_key(state.pending, old)
     left = if told?, do: [], else: [{role, old}]
@@ -158,7 +194,10 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
         state
 
       _not_recorded ->
-        state |> monitor_again(number, old) |> put_in([Access.key(:early), old], early)
+        state
+        |> monitor_again(number, old)
+        |> put_in([Access.key(:early), old], early)
+        |> Watch.restarts()
     end
   end
 
@@ -174,6 +213,17 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     if failure, do: Failures.heal(state.table, index, failure, microseconds)
     Events.restarted(state, number, old, new, failure, duration)
     state
+  end
+
+  @doc "The end of a member that is back should have been heard of by now: nobody has monitored it."
+  @spec late(struct()) :: struct()
+  def late(%{ready?: false} = state), do: state
+
+  def late(%{early: early, plan: %{start_timeout: ms}} = state) do
+    now = System.monotonic_time()
+    late = Enum.filter(early, fn {_, {_, ended, _}} -> Watch.over?(now - ended, ms) end)
+    state = %{state | early: Map.drop(early, Enum.map(late, &elem(&1, 0)))}
+    Enum.reduce(late, state, &unheard/2)
   end
 
   @doc "It ended and came back while members were still being started, when none was monitored yet."

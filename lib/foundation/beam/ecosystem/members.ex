@@ -13,7 +13,7 @@ defmodule Foundation.BEAM.Ecosystem.Members do
 
   use Supervisor
 
-  alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Steward, Ticker, Workers}
+  alias Foundation.BEAM.Ecosystem.{Config, Member, Roster, Tell, Ticker, Workers}
 
   @doc """
   What the top supervisor is to start; it prepends table and plan to the arguments itself. In order: what
@@ -38,7 +38,7 @@ defmodule Foundation.BEAM.Ecosystem.Members do
   def start_link(table, plan) do
     # One that does not start is tried again: the steward hears of those that have.
     with {:ok, pid} <- Supervisor.start_link(__MODULE__, {table, plan}) do
-      Steward.supervisor(table, 0, pid)
+      Tell.supervisor(table, 0, pid)
       {:ok, pid}
     end
   end

@@ -10,7 +10,8 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:steward, pid}
   #     {:state, :starting | :ready | :ending | :ended}
   #     {:next, number}                                    of the worker that was added last
-  #     {{:own, number}, [module, options]}                of a worker that was added with its own
+  #     {{:own, number}, [module, options, spawn_opt?]}    of a worker that was added with its own
+  #     {{:adding, number}, supervisor, begun, fault}      of a worker that is being added, see `Additions`
   #     {:about, id, supervisor, started_at, config}
   #     {:plan, plan}                                      without what members are given
   #     {:fault, number, reason}                           what the start was given up for
@@ -27,6 +28,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:pressure, level}                                 of the memory, when it was read last
   #     {:store, store}                                    of `memory_strategy: :shared_heap`
   #     {{:without_flags, module}, true}                   see `Strategies`
+  #     {{:unlinked, module}, true}                        see `Revival`
   #
   # `begun` is when its start began, in monotonic time and native units; `status` is `:up`, or `:down` from when the steward
   # hears of a member's end until the member is back.
@@ -73,16 +75,32 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
 
   @doc "Writes down that a member has started: for the first time, or anew, after that pid."
   @spec started(table(), non_neg_integer(), pid(), module(), integer()) ::
-          :first | {:again, pid()}
+          :first | {:again, pid()} | :removed
   def started(table, number, pid, module, begun) do
-    if :ets.insert_new(table, {number, pid, begun, 0, :up, module}) do
-      :first
-    else
-      [{_, old, _, restarts, _, _}] = :ets.lookup(table, number)
-      :ets.insert(table, {number, pid, begun, restarts + 1, :up, module})
+    if :ets.insert_new(table, {number, pid, begun, 0, :up, module}),
+      do: :first,
+      else: again(table, number, pid, module, begun)
+  end
+
+  @doc "The same of one that is to be there already: `:removed` where somebody has removed it meanwhile."
+  @spec again(table(), non_neg_integer(), pid(), module(), integer()) ::
+          {:again, pid()} | :removed
+  def again(table, number, pid, module, begun) do
+    with [{_, old, _, restarts, _, _}] <- :ets.lookup(table, number),
+         row = {number, {:const, pid}, begun, restarts + 1, :up, {:const, module}},
+         1 <- :ets.select_replace(table, [{{number, old, :_, :_, :_, :_}, [], [{row}]}]) do
       changed(table)
       {:again, old}
+    else
+      _removed -> :removed
     end
+  end
+
+  @doc "The same of a worker that is added with its own module and options, which come with its row."
+  @spec added(table(), pos_integer(), pid(), module(), integer(), [term()]) :: :first | :removed
+  def added(table, number, pid, module, begun, own) do
+    rows = [{number, pid, begun, 0, :up, module}, {{:own, number}, own}]
+    if :ets.insert_new(table, rows), do: :first, else: :removed
   end
 
   @doc "Marks a member as down; `false` where the row is of another process by now, or gone."
@@ -164,10 +182,10 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   @spec next(table()) :: pos_integer()
   def next(table), do: :ets.update_counter(table, :next, 1)
 
-  @doc "The number of a worker that is up, by its pid; it looks at all workers."
-  @spec number(table(), pid()) :: pos_integer() | nil
-  def number(table, pid) do
-    row = {:"$1", pid, :_, :_, :up, :_}
+  @doc "The number of a worker, alive or dead, by its pid; it looks at all workers."
+  @spec worker(table(), pid()) :: pos_integer() | nil
+  def worker(table, pid) do
+    row = {:"$1", pid, :_, :_, :_, :_}
     table |> :ets.select([{row, [{:>, :"$1", 0}], [:"$1"]}]) |> List.first()
   end
 

@@ -12,6 +12,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   use GenServer
 
   alias Foundation.BEAM.Ecosystem.{
+    Additions,
     Changes,
     Config,
     Events,
@@ -38,6 +39,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     pending: %{},
     # Members that were back before their end was heard of: `{begun, ended}` of the new start.
     early: %{},
+    # When each part had somebody back last, and the numbers of those that are being added.
+    moved: %{},
+    adding: MapSet.new(),
     # Whether it came after another, and what it monitored then.
     successor?: false,
     adopted: MapSet.new(),
@@ -66,24 +70,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     GenServer.cast(Roster.get(table, :steward), :ready)
   end
 
-  @doc "Tells of a supervisor of members, for the first time or anew."
-  @spec supervisor(Roster.table(), non_neg_integer(), pid()) :: :ok
-  def supervisor(table, part, pid) do
-    Roster.put(table, {:supervisor, part}, pid)
-
-    if Roster.get(table, :state) == :starting,
-      do: :ok,
-      else: GenServer.cast(Roster.get(table, :steward), {:supervisor, part, pid})
-  end
-
   @doc "Tells that somebody ends the ecosystem."
   @spec ending(Roster.table()) :: :ok
   def ending(table), do: tell(table, :ending)
-
-  @doc "Tells of a worker that has been added."
-  @spec added(Roster.table(), pos_integer(), pid()) :: :ok
-  def added(table, number, pid),
-    do: GenServer.cast(Roster.get(table, :steward), {:added, number, pid})
 
   @doc "Tells of a process that wants to hear of changes."
   @spec subscribed(Roster.table(), pid()) :: :ok
@@ -154,6 +143,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     Watch.restarts(%{
       state
       | adopted: adopted,
+        adding: MapSet.new(Additions.numbers(table)),
         pending: if(Healing.healing?(state), do: down, else: %{})
     })
   end
@@ -195,8 +185,11 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp handle({:added, number, pid}, state) do
     monitor(number, pid)
     Changes.happened(state, [], [{Roster.role(number), pid}])
-    state
+    Watch.moved(state, number, System.monotonic_time())
   end
+
+  defp handle({:adding, number}, state), do: Watch.adding(state, number)
+  defp handle({:removed, pid}, state), do: Healing.removed(state, pid)
 
   defp handle({:subscribed, pid}, %{subscribers: known} = state) when is_map_key(known, pid),
     do: state
@@ -240,7 +233,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp handle({:not_restarted, number, old, reason}, state),
     do: Healing.not_restarted(state, number, old, reason)
 
-  defp handle(:watch, state), do: Watch.look(state)
+  defp handle(:watch, state), do: state |> Healing.late() |> Watch.look()
 
   # Who was to start the members is gone before they all were.
   defp handle({:DOWN, builder, :process, _pid, _reason}, %{builder: builder} = state) do

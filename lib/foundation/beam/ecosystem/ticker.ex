@@ -36,6 +36,9 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
     end
 
     :ok
+  catch
+    # The ecosystem ends.
+    :exit, _reason -> :ok
   end
 
   @impl true

@@ -5,16 +5,28 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   # takes: where that is too long, the member is killed, and the supervisor goes on with a member that
   # has failed to start.
 
-  alias Foundation.BEAM.Ecosystem.{Reaper, Roster}
+  alias Foundation.BEAM.Ecosystem.{Additions, Reaper, Revival, Roster}
 
   @doc "Begins to watch the start of an ecosystem."
   @spec start(struct()) :: struct()
   def start(state), do: schedule(state)
 
-  @doc "Begins to watch restarts, where there is somebody to come back."
+  @doc "Begins to watch restarts and additions, where there is somebody to wait for."
   @spec restarts(struct()) :: struct()
-  def restarts(%{pending: pending} = state) when pending == %{}, do: state
-  def restarts(state), do: schedule(state)
+  def restarts(%{pending: pending, early: early, adding: adding} = state) do
+    if pending == %{} and early == %{} and MapSet.size(adding) == 0,
+      do: state,
+      else: schedule(state)
+  end
+
+  @doc "A worker is being added."
+  @spec adding(struct(), pos_integer()) :: struct()
+  def adding(state, number), do: restarts(%{state | adding: MapSet.put(state.adding, number)})
+
+  @doc "Somebody has started, at that time: the supervisor of that part goes on."
+  @spec moved(struct(), non_neg_integer(), integer()) :: struct()
+  def moved(%{moved: moved} = state, number, at),
+    do: %{state | moved: Map.put(moved, part(number, state.plan), at)}
 
   defp schedule(%{watching?: true} = state), do: state
 
@@ -26,7 +38,9 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   @doc "Looks whether anything has gone on since the last time."
   @spec look(struct()) :: struct()
   def look(%{ready?: false} = state), do: starting(%{state | watching?: false})
-  def look(state), do: restarting(%{state | watching?: false})
+
+  def look(state),
+    do: %{state | watching?: false} |> added() |> restarting() |> restarts()
 
   defp starting(%{builder: nil} = state), do: state
 
@@ -45,7 +59,9 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
     schedule(state)
   end
 
-  defp over?(duration, ms), do: System.convert_time_unit(duration, :native, :millisecond) >= ms
+  @doc "Whether a duration in native units is that many milliseconds, or more."
+  @spec over?(integer(), pos_integer()) :: boolean()
+  def over?(duration, ms), do: System.convert_time_unit(duration, :native, :millisecond) >= ms
 
   defp too_long(%{table: table, plan: plan}) do
     case missing(table, plan) do
@@ -58,7 +74,7 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
         missing
         |> Enum.map(&part(&1, plan))
         |> Enum.uniq()
-        |> Enum.each(&kill_starting(table, &1))
+        |> Enum.each(&unblock(supervisor(table, &1), table, plan, &1, []))
     end
   end
 
@@ -82,43 +98,72 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   defp part(0, _plan), do: 0
   defp part(number, plan), do: Roster.part(number, plan.parts)
 
+  defp added(%{adding: adding, table: table, plan: plan} = state) do
+    looked = for number <- adding, do: {number, Additions.overdue(table, number, plan)}
+
+    for {number, {:overdue, supervisor}} <- looked,
+        do: unblock(supervisor, table, plan, part(number, plan), [])
+
+    %{state | adding: for({number, how} <- looked, how != :ended, into: MapSet.new(), do: number)}
+  end
+
   defp restarting(%{pending: pending} = state) when pending == %{}, do: state
 
-  defp restarting(%{table: table, plan: plan} = state) do
-    oldest = state.pending |> Enum.map(fn {_pid, {_, _, _, since}} -> since end) |> Enum.min()
-    since = max(oldest, elem(state.progress, 1))
+  defp restarting(%{table: table, plan: plan, moved: moved} = state) do
+    now = System.monotonic_time()
+    pending = Map.reject(state.pending, &forgotten?(&1, state, now))
 
-    if over?(System.monotonic_time() - since, plan.start_timeout) do
-      numbers = for {_pid, {number, _, _, _}} <- state.pending, do: part(number, plan)
-      numbers |> Enum.uniq() |> Enum.each(&kill_starting(table, &1))
-      schedule(%{state | progress: {0, System.monotonic_time()}})
-    else
-      schedule(state)
+    late =
+      for {_pid, {number, _, _, since}} <- pending,
+          part = part(number, plan),
+          over?(now - last(moved, [0, part], since), plan.start_timeout),
+          do: {part, number}
+
+    late = Enum.group_by(late, &elem(&1, 0), &elem(&1, 1))
+    for {part, numbers} <- late, do: unblock(supervisor(table, part), table, plan, part, numbers)
+    moved = late |> Map.new(fn {part, _numbers} -> {part, now} end) |> Enum.into(moved)
+    %{state | pending: pending, moved: moved}
+  end
+
+  # Who is restarted with the coordinator, starts after it.
+  defp last(moved, parts, since),
+    do: parts |> Enum.map(&Map.get(moved, &1, since)) |> Enum.max() |> max(since)
+
+  # Another has its place since long, or nobody, and nothing that was said of it can be on its way.
+  defp forgotten?({pid, {number, _, _, _}}, %{table: table, plan: plan}, now) do
+    case Roster.member(table, number) do
+      {_, ^pid, _, _, _, _} -> false
+      {_, _, begun, _, _, _} -> over?(now - begun, 2 * plan.start_timeout)
+      nil -> true
     end
   end
 
   # A child that the roster does not know is in its `init`. Where there is none, `start_link/1` itself
-  # keeps the supervisor. Both in a process of their own: to look at a process may take time.
-  defp kill_starting(table, part) do
+  # keeps the supervisor, or it has nothing to do. In a process of its own: to look may take time.
+  defp unblock(nil, _table, _plan, _part, _numbers), do: nil
+
+  defp unblock(supervisor, table, plan, part, numbers) do
     spawn(fn ->
-      supervisor = supervisor(table, part)
-
-      own = [Roster.get(table, :steward), Roster.get(table, :ticker)]
-      known = MapSet.new(own ++ Enum.map(Roster.members(table), &elem(&1, 1)))
-
-      supervisors =
-        for part <- 0..System.schedulers_online(), do: Roster.get(table, {:supervisor, part})
-
-      case Reaper.children(supervisor) -- supervisors do
-        children when children != [] ->
-          strangers = Enum.reject(children, &MapSet.member?(known, &1))
-          if strangers == [], do: Reaper.kill_tree(supervisor)
-          Enum.each(strangers, &Process.exit(&1, :kill))
-
+      case strangers(supervisor, table, plan) do
         [] ->
-          Reaper.kill_tree(supervisor)
+          # It may have begun to start another meanwhile.
+          if Revival.run(supervisor, table, plan, part, numbers) == :busy and
+               strangers(supervisor, table, plan) == [],
+             do: Reaper.kill_tree(supervisor)
+
+        strangers ->
+          Enum.each(strangers, &Process.exit(&1, :kill))
       end
     end)
+  end
+
+  # First the children: who starts meanwhile is known by then.
+  defp strangers(supervisor, table, plan) do
+    children = Reaper.children(supervisor)
+    own = [Roster.get(table, :steward), Roster.get(table, :ticker)]
+    supervisors = for part <- 0..plan.parts, do: Roster.get(table, {:supervisor, part})
+    known = MapSet.new(supervisors ++ own ++ Enum.map(Roster.members(table), &elem(&1, 1)))
+    Enum.reject(children, &MapSet.member?(known, &1))
   end
 
   # One that waits for the coordinator has not started yet.
@@ -134,7 +179,7 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
 
     for number <- missing do
       case part(number, plan) do
-        0 -> kill_starting(table, 0)
+        0 -> unblock(supervisor(table, 0), table, plan, 0, [])
         part -> spawn(fn -> table |> Roster.get({:supervisor, part}) |> Reaper.kill_tree() end)
       end
     end

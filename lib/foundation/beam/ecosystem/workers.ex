@@ -7,17 +7,18 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
 
   use DynamicSupervisor
 
-  alias Foundation.BEAM.Ecosystem.{Config, Member, Reaper, Roster, Snapshots, Steward, Ticker}
-  alias Foundation.{Error, Options}
+  alias Foundation.BEAM.Ecosystem.{Config, Member, Reaper, Roster, Tell}
 
   @spec start_link(Roster.table(), Config.t(), pos_integer()) :: Supervisor.on_start()
   def start_link(table, plan, part) do
     # Where the one above was killed, the one before may still be ending its workers, or starting them.
     Reaper.gone(Roster.get(table, {:supervisor, part}), plan.shutdown_timeout)
 
+    since = System.monotonic_time()
+
     with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, {table, plan}) do
-      Steward.supervisor(table, part, pid)
-      if Roster.get(table, :state) == :ready, do: refill(pid, table, plan, part)
+      Tell.supervisor(table, part, pid)
+      if Roster.get(table, :state) == :ready, do: refill(pid, table, plan, part, since)
       {:ok, pid}
     end
   end
@@ -45,54 +46,9 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
     :exit, reason -> {:error, reason}
   end
 
-  @doc "A worker with a module and options of its own, under the next number."
-  @spec add(Roster.table(), module(), keyword()) :: {:ok, pid()} | {:error, Error.t()}
-  def add(table, module, opts) do
-    plan = Roster.plan(table)
-    number = Roster.next(table)
-    {spawn_opt?, opts} = Keyword.pop(opts, :spawn_opt, false)
-    own = [module, opts, spawn_opt?]
-    Roster.put(table, {:own, number}, own)
-
-    case start(supervisor(table, plan, number), plan, [number | own]) do
-      {:ok, pid} ->
-        Steward.added(table, number, pid)
-        Ticker.needed(table, plan, module)
-        {:ok, pid}
-
-      {:error, reason} ->
-        :ets.delete(table, {:own, number})
-        text = "the worker did not start: #{Options.given(reason)}"
-        context = %{id: Roster.id(table), role: {:worker, number}, reason: reason}
-        {:error, Error.new(:start_failed, text, context)}
-    end
-  end
-
-  @doc "Ends a worker for good."
-  @spec remove(Roster.table(), pid()) :: :ok | {:error, :not_found}
-  def remove(table, pid) do
-    number = Roster.number(table, pid)
-
-    if number && Roster.forget(table, number, pid) do
-      table |> supervisor(Roster.plan(table), number) |> terminate(table, number, pid)
-      :ets.delete(table, {:own, number})
-      Snapshots.forget(table, number)
-      :ok
-    else
-      {:error, :not_found}
-    end
-  end
-
-  # It may have died, and be back, in the meantime: its supervisor has said so by then.
-  defp terminate(supervisor, table, number, pid) do
-    with {:error, :not_found} <- DynamicSupervisor.terminate_child(supervisor, pid),
-         {_, again, _, _, _, _} <- Roster.member(table, number) do
-      Roster.forget(table, number, again)
-      terminate(supervisor, table, number, again)
-    end
-  end
-
-  defp supervisor(table, plan, number),
+  @doc "The supervisor of that worker, as it was last; it may be dead."
+  @spec supervisor(Roster.table(), Config.t(), pos_integer()) :: pid()
+  def supervisor(table, plan, number),
     do: Roster.get(table, {:supervisor, Roster.part(number, plan.parts)})
 
   defp max_restarts(%{supervision: :one_for_all}), do: 0
@@ -102,27 +58,53 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
 
   defp max_restarts(%{max_restarts: max}), do: max
 
-  # Workers whose ecosystem lets the dead stay dead do not come back with their supervisor.
-  defp refill(_supervisor, _table, %{fault_tolerance: :standard}, _part), do: :ok
+  # Workers whose ecosystem lets the dead stay dead do not come back with their supervisor. Where this
+  # process ends before it is done, the steward sees to the rest.
+  defp refill(_supervisor, _table, %{fault_tolerance: :standard}, _part, _since), do: :ok
 
-  defp refill(supervisor, table, plan, part) do
+  defp refill(supervisor, table, plan, part, since) do
     numbers = for n <- Roster.numbers(table), Roster.part(n, plan.parts) == part, do: n
-    spawn(fn -> numbers |> Enum.sort() |> start_all(supervisor, table, plan) end)
+    spawn(fn -> numbers |> Enum.sort() |> restart_all(supervisor, table, plan, since) end)
   end
 
-  defp start_all(numbers, supervisor, table, plan) do
-    Enum.each(numbers, fn number ->
-      {_, old, _, _, _, _} = Roster.member(table, number)
-      Reaper.gone(old, plan.shutdown_timeout)
+  defp restart_all(numbers, supervisor, table, plan, since) do
+    Enum.find(numbers, &(again(&1, supervisor, table, plan, since) == :stopped))
+  rescue
+    error in ArgumentError ->
+      # The table is gone with the ecosystem.
+      if :ets.info(table, :owner) != :undefined, do: reraise(error, __STACKTRACE__)
+  end
 
-      case start(supervisor, plan, [number | Roster.own(table, number)]) do
-        {:ok, _pid} -> :ok
-        # One of them fails to start: the supervisor above counts that, and tries anew.
-        {:error, reason} -> DynamicSupervisor.stop(supervisor, {:refill, number, reason})
-      end
-    end)
+  defp again(number, supervisor, table, plan, since) do
+    case Roster.member(table, number) do
+      {_, old, begun, _, _, _} when begun < since ->
+        Reaper.gone(old, plan.shutdown_timeout)
+        restart(supervisor, table, plan, number)
+
+      # Removed meanwhile, or started by this supervisor, which restarts it by itself.
+      _not_concerned ->
+        :ok
+    end
+  end
+
+  @doc "Starts a worker that was there before; `:stopped` where that fails, with its supervisor."
+  @spec restart(pid(), Roster.table(), Config.t(), pos_integer()) :: :ok | :stopped
+  def restart(supervisor, table, plan, number) do
+    arguments = with [] <- Roster.own(table, number), do: [:again]
+
+    # One of them fails to start: the supervisor above counts that, and tries anew.
+    with {:error, reason} <- start(supervisor, plan, [number | arguments]) do
+      stop(supervisor, {:refill, number, reason})
+      :stopped
+    else
+      _started_or_removed -> :ok
+    end
+  end
+
+  defp stop(supervisor, reason) do
+    DynamicSupervisor.stop(supervisor, reason)
   catch
-    # It is being restarted once more, or stopped, and its table may be gone.
-    _kind, _reason -> :ok
+    # It has been ended, or killed, already.
+    :exit, _reason -> :ok
   end
 end

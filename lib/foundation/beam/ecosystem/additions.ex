@@ -1,0 +1,103 @@
+defmodule Foundation.BEAM.Ecosystem.Additions do
+  @moduledoc false
+
+  # Rows by which it holds what somebody has added or removed, whoever is killed in between. The
+  # supervisor of a worker asks for them before it starts one:
+  #
+  #   * a worker that is there has its row; one that was removed has none, and is not started again
+  #   * a worker that is being added has `{{:adding, number}, supervisor, begun, fault}`, from whoever adds
+  #     it, until it has its row, or has failed. The supervisor writes itself and the time into it, the
+  #     steward `{:timeout, ms}` when that is too long ago
+
+  alias Foundation.BEAM.Ecosystem.{Config, Roster, Snapshots, Tell}
+
+  @doc "Somebody adds a worker of that number."
+  @spec begin(Roster.table(), pos_integer()) :: true
+  def begin(table, number), do: :ets.insert(table, {{:adding, number}, nil, nil, nil})
+
+  @doc "It is there, or has failed: then this is what the steward has ended it for, if it has."
+  @spec finish(Roster.table(), pos_integer()) :: {:timeout, pos_integer()} | nil
+  def finish(table, number) do
+    case :ets.take(table, {:adding, number}) do
+      [{_key, _supervisor, _begun, fault}] -> fault
+      [] -> nil
+    end
+  end
+
+  @doc "Drops what else is kept of a worker that has no row any more."
+  @spec forget(Roster.table(), pos_integer()) :: :ok
+  def forget(table, number) do
+    :ets.delete(table, {:own, number})
+    Snapshots.forget(table, number)
+    :ok
+  end
+
+  # In the supervisor
+
+  @doc "Whether a worker that was there before is to come back: it has not been removed, and is not back."
+  @spec back?(Roster.table(), pos_integer()) :: boolean()
+  def back?(table, number) do
+    case Roster.member(table, number) do
+      {_, pid, _, _, _, _} -> not Process.alive?(pid)
+      nil -> false
+    end
+  end
+
+  @doc "Whether a worker with a module of its own is to start, for the first time or again."
+  @spec enter(Roster.table(), pos_integer()) :: :first | :again | :removed
+  def enter(table, number) do
+    begun = [{2, self()}, {3, System.monotonic_time()}]
+
+    cond do
+      back?(table, number) ->
+        :again
+
+      :ets.update_element(table, {:adding, number}, begun) ->
+        Tell.steward(table, {:adding, number})
+        :first
+
+      true ->
+        :removed
+    end
+  end
+
+  @doc "What has come of the first start; where the steward has ended it, that is the reason."
+  @spec entered(Roster.table(), pos_integer(), result) :: result | {:error, term()}
+        when result: term()
+  def entered(table, number, {:first, pid, _coordinator} = started) do
+    finish(table, number)
+    Tell.steward(table, {:added, number, pid})
+    started
+  end
+
+  def entered(table, number, not_started) do
+    fault = finish(table, number)
+    if fault, do: {:error, fault}, else: not_started
+  end
+
+  # In the steward
+
+  @doc "Numbers of those that are being added."
+  @spec numbers(Roster.table()) :: [pos_integer()]
+  def numbers(table), do: :ets.select(table, [{{{:adding, :"$1"}, :_, :_, :_}, [], [:"$1"]}])
+
+  @doc "Whether a start takes longer than it may; then its supervisor, and the caller will be told."
+  @spec overdue(Roster.table(), pos_integer(), Config.t()) ::
+          :ended | :in_time | {:overdue, pid()}
+  def overdue(table, number, %{start_timeout: ms}) do
+    with [{key, supervisor, begun, _fault}] when is_pid(supervisor) <-
+           :ets.lookup(table, {:adding, number}),
+         true <- Process.alive?(supervisor) do
+      limit = System.convert_time_unit(ms, :millisecond, :native)
+
+      if System.monotonic_time() - begun >= limit do
+        :ets.update_element(table, key, {4, {:timeout, ms}})
+        {:overdue, supervisor}
+      else
+        :in_time
+      end
+    else
+      _started_or_failed -> :ended
+    end
+  end
+end
