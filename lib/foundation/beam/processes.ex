@@ -50,7 +50,8 @@ defmodule Foundation.BEAM.Processes do
   ## Members
 
   A member's module exports `start_link/1`, as that of any child of a supervisor does, and returns
-  `{:ok, pid}` of a process that it has linked. The argument is a keyword list:
+  `{:ok, pid}` of a process that it has linked. (Of the end of one that is not linked no supervisor hears: it
+  comes back no sooner than after `:start_timeout`, and the log says so.) The argument is a keyword list:
 
     * `:ecosystem_id` - of the ecosystem
     * `:role` - `:coordinator`, or `{:worker, n}`, with `n` from 1
@@ -109,7 +110,9 @@ defmodule Foundation.BEAM.Processes do
 
   ## When a member ends
 
-  With `fault_tolerance: :standard`, it is dead and shows as such. With `:self_healing` it is
+  With `fault_tolerance: :standard`, it is dead and shows as such, until
+  `Foundation.BEAM.EcosystemSupervisor.remove_worker/2` takes it away; a worker that was added to what the
+  ecosystem began with, and ends with `:normal`, is forgotten by itself. With `:self_healing` it is
   restarted, whatever the reason, with those that `:supervision` names. An end with the reason `:shutdown`
   is one that a supervisor asked for, and no failure. When restarts are more than `:max_restarts`
   within `:max_seconds`, the ecosystem ends, and the log and the event

@@ -8,6 +8,7 @@ defmodule Foundation.BEAM.Ecosystem.Additions do
   #   * a worker that is being added has `{{:adding, number}, supervisor, begun, fault}`, from whoever adds
   #     it, until it has its row, or has failed. The supervisor writes itself and the time into it, the
   #     steward `{:timeout, ms}` when that is too long ago
+  #   * a worker that was removed has `{{:left, pid}, number}` until a steward has told of it
 
   alias Foundation.BEAM.Ecosystem.{Config, Roster, Snapshots, Tell}
 
@@ -22,6 +23,15 @@ defmodule Foundation.BEAM.Ecosystem.Additions do
       [{_key, _supervisor, _begun, fault}] -> fault
       [] -> nil
     end
+  end
+
+  @doc "Takes a worker's row away; `false` where another process has its number, or nobody."
+  @spec leave(Roster.table(), pos_integer(), pid()) :: boolean()
+  def leave(table, number, pid) do
+    :ets.insert(table, {{:left, pid}, number})
+    left? = Roster.forget(table, number, pid)
+    if not left?, do: told(table, pid)
+    left?
   end
 
   @doc "Drops what else is kept of a worker that has no row any more."
@@ -76,6 +86,16 @@ defmodule Foundation.BEAM.Ecosystem.Additions do
   end
 
   # In the steward
+
+  @doc "Numbers and pids of those that were removed, of which nobody has been told, as far as is known."
+  @spec left(Roster.table()) :: [{pos_integer(), pid()}]
+  def left(table), do: :ets.select(table, [{{{:left, :"$1"}, :"$2"}, [], [{{:"$2", :"$1"}}]}])
+
+  @spec left?(Roster.table(), pid()) :: boolean()
+  def left?(table, pid), do: :ets.member(table, {:left, pid})
+
+  @spec told(Roster.table(), pid()) :: true
+  def told(table, pid), do: :ets.delete(table, {:left, pid})
 
   @doc "Numbers of those that are being added."
   @spec numbers(Roster.table()) :: [pos_integer()]

@@ -26,7 +26,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     case Roster.member(table, number) do
       # Removed, or all is being ended.
       nil ->
-        state |> removed(pid) |> left(number, pid)
+        gone(state, number, pid)
 
       {_, ^pid, _, _, :up, _} ->
         ended(state, number, pid, reason)
@@ -38,6 +38,12 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
       _other ->
         if twice?(state, number, pid, reason), do: state, else: behind(state, number, pid, reason)
     end
+  end
+
+  defp gone(state, number, pid) do
+    state = state |> removed(pid) |> left(number, pid)
+    Additions.told(state.table, pid)
+    state
   end
 
   @doc "Nobody waits any more for one that was removed."
@@ -63,9 +69,9 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   defp done?(_state, _number, _pid, _reason), do: false
 
   defp done(%{table: table} = state, number, pid) do
-    Roster.forget(table, number, pid)
+    Additions.leave(table, number, pid)
     Additions.forget(table, number)
-    left(state, number, pid)
+    gone(state, number, pid)
   end
 
   # Its successor has been told of already; but it may have had the token, or been passing it on.

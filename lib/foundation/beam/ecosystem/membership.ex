@@ -58,7 +58,7 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
     apart(fn ->
       number = Roster.worker(table, pid)
 
-      if number && Roster.get(table, :state) != :starting && Roster.forget(table, number, pid) do
+      if number && Roster.get(table, :state) != :starting && Additions.leave(table, number, pid) do
         forgotten(table, Roster.plan(table), number, pid)
         Additions.forget(table, number)
       else
@@ -69,7 +69,7 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
 
   defp discard(table, plan, number) do
     with {_, pid, _, _, _, _} <- Roster.member(table, number) do
-      Roster.forget(table, number, pid)
+      Additions.leave(table, number, pid)
       forgotten(table, plan, number, pid)
     end
 
@@ -79,13 +79,13 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   # Ends a process whose row is gone. It may have died, and be back, in the meantime: its supervisor
   # has said so by then. Where that one is gone, or being restarted, its workers are, or soon will be.
   defp forgotten(table, plan, number, pid) do
-    Tell.steward(table, {:removed, pid})
-
     if terminate(Workers.supervisor(table, plan, number), pid) != :ok,
       do: Reaper.gone(pid, plan.shutdown_timeout)
 
+    Tell.steward(table, {:removed, number, pid})
+
     with {_, again, _, _, _, _} <- Roster.member(table, number) do
-      Roster.forget(table, number, again)
+      Additions.leave(table, number, again)
       forgotten(table, plan, number, again)
     end
   end

@@ -12,6 +12,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:next, number}                                    of the worker that was added last
   #     {{:own, number}, [module, options, spawn_opt?]}    of a worker that was added with its own
   #     {{:adding, number}, supervisor, begun, fault}      of a worker that is being added, see `Additions`
+  #     {{:left, pid}, number}                             of one that was removed
   #     {:about, id, supervisor, started_at, config}
   #     {:plan, plan}                                      without what members are given
   #     {:fault, number, reason}                           what the start was given up for

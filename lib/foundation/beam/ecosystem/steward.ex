@@ -123,6 +123,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp adopt(%{table: table} = state) do
     members = Roster.members(table)
     for {number, pid, _, _, :up, _} <- members, do: monitor(number, pid)
+    for {number, pid} <- Additions.left(table), do: monitor(number, pid)
 
     # Their ends were heard of by the process before this one.
     down =
@@ -189,7 +190,12 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   end
 
   defp handle({:adding, number}, state), do: Watch.adding(state, number)
-  defp handle({:removed, pid}, state), do: Healing.removed(state, pid)
+
+  # Who was dead before, is heard of once more: perhaps nobody has told of it.
+  defp handle({:removed, number, pid}, state) do
+    if Additions.left?(state.table, pid), do: monitor(number, pid)
+    Healing.removed(state, pid)
+  end
 
   defp handle({:subscribed, pid}, %{subscribers: known} = state) when is_map_key(known, pid),
     do: state
