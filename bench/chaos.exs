@@ -1,5 +1,6 @@
 # A soak: ten thousand kills, of members, supervisors and stewards alike, over all topologies and
-# supervision strategies. After each storm of up to twelve the ecosystem is looked at: roles, one token, what
+# supervision strategies, while workers are added and removed. After each storm of up to twelve kills the
+# ecosystem is looked at: roles (those that adding and removing have returned), one token, what
 # members know of each other, no process outside of its tree, registry and table (`Foundation.Chaos` in
 # test/support/chaos.ex says what). It ends with 1 where anything is not as it should be.
 #
@@ -55,15 +56,17 @@ defmodule Bench.Chaos do
     if faults != [] or left != {0, 0}, do: System.halt(1)
   end
 
-  defp line(%{kills: kills, faults: [], most: most, storms: storms}),
-    do: "#{kills} kills in #{storms} storms, at rest after #{Float.round(most / 1, 1)} ms at most"
+  defp line(%{faults: [], most: most} = result) do
+    "#{result.kills} kills in #{result.storms} storms, #{result.added} added, #{result.removed} removed, " <>
+      "at rest after #{Float.round(most / 1, 1)} ms at most"
+  end
 
   defp line(%{faults: faults}), do: "FAULTS #{inspect(faults, limit: 20)}"
 
   defp shape({topology, supervision, count}, kills) do
     ecosystem = Chaos.start(topology: topology, supervision: supervision, count: count)
     roles = [:coordinator | for(n <- 1..count, do: {:worker, n})]
-    start = %{kills: 0, storms: 0, most: 0.0, faults: []}
+    start = %{kills: 0, storms: 0, added: 0, removed: 0, most: 0.0, faults: []}
     result = storms(ecosystem, roles, kills, start)
     %{result | faults: result.faults ++ Chaos.stop(ecosystem)}
   end
@@ -75,7 +78,11 @@ defmodule Bench.Chaos do
   defp storms(ecosystem, roles, kills, result) do
     storm = min(:rand.uniform(12), kills - result.kills)
     Chaos.pass(ecosystem)
-    killed = Enum.count(1..storm, fn _ -> Chaos.kill(ecosystem, :rand.uniform(1_000_000)) end)
+    # As many come as go, on average.
+    [removals, additions] = for _ <- 1..2, do: :rand.uniform(4) - 1
+    results = Chaos.churn(ecosystem, places(storm), places(removals), additions)
+    killed = Enum.count(results, &(&1 == :killed))
+    roles = Chaos.roles(roles, results)
     begun = System.monotonic_time(:microsecond)
     faults = Chaos.settle(ecosystem, roles, 20_000)
     took = (System.monotonic_time(:microsecond) - begun) / 1_000
@@ -84,12 +91,16 @@ defmodule Bench.Chaos do
       result
       | kills: result.kills + killed,
         storms: result.storms + 1,
+        added: result.added + Enum.count(results, &match?({:added, _}, &1)),
+        removed: result.removed + Enum.count(results, &match?({:removed, {_, _}}, &1)),
         most: max(result.most, took),
         faults: faults
     }
 
     storms(ecosystem, roles, kills, result)
   end
+
+  defp places(count), do: for(_ <- 1..count//1, do: :rand.uniform(1_000_000))
 
   # What ends, ends before long.
   defp left({processes, tables}) do

@@ -33,8 +33,8 @@ defmodule Foundation.EcosystemChaosPropertyTest do
   # The first command is the start; a run may have none.
   defp ends_well?(_module, %{ecosystem: nil}), do: true
 
-  defp ends_well?(module, %{ecosystem: ecosystem, roles: roles}) do
-    faults = module.settle(ecosystem, roles)
+  defp ends_well?(module, %{ecosystem: ecosystem, roles: roles, results: results}) do
+    faults = module.settle(ecosystem, roles, results)
     faults == [] and Chaos.stop(ecosystem) == []
   end
 
@@ -56,14 +56,21 @@ defmodule Foundation.EcosystemChaosPropertyTest do
   end
 
   describe "the checks can fail:" do
+    defmodule Impatient do
+      @moduledoc "Does not wait for what does not come."
+      def settle(ecosystem, roles, results),
+        do: Chaos.settle(ecosystem, Chaos.roles(roles, List.flatten(results)), 200)
+    end
+
     defmodule Forgetful do
       @moduledoc "A twin whose workers do not come back."
       defdelegate start(opts), to: Real
       defdelegate pass(ecosystem), to: Real
       defdelegate add(ecosystem), to: Real
-      defdelegate remove(ecosystem, role), to: Real
+      defdelegate remove(ecosystem, place), to: Real
+      defdelegate churn(ecosystem, kills, removals, additions), to: Real
       defdelegate topology(ecosystem, name), to: Real
-      def settle(ecosystem, roles), do: Chaos.settle(ecosystem, roles, 200)
+      defdelegate settle(ecosystem, roles, results), to: Impatient
 
       def kill(%{table: table}, _places) do
         [{_role, pid} | _] = Enum.reverse(Roster.living(table))
@@ -75,14 +82,29 @@ defmodule Foundation.EcosystemChaosPropertyTest do
       @moduledoc "A twin in which the token is lost when it is passed."
       defdelegate start(opts), to: Real
       defdelegate add(ecosystem), to: Real
-      defdelegate remove(ecosystem, role), to: Real
+      defdelegate remove(ecosystem, place), to: Real
+      defdelegate churn(ecosystem, kills, removals, additions), to: Real
       defdelegate topology(ecosystem, name), to: Real
       defdelegate kill(ecosystem, places), to: Real
-      def settle(ecosystem, roles), do: Chaos.settle(ecosystem, roles, 200)
+      defdelegate settle(ecosystem, roles, results), to: Impatient
       def pass(ecosystem), do: RingToken.stop(ecosystem.table)
     end
 
-    for twin <- [Forgetful, Thief] do
+    defmodule Liar do
+      @moduledoc "A twin that has removed nobody where it says so."
+      defdelegate start(opts), to: Real
+      defdelegate pass(ecosystem), to: Real
+      defdelegate add(ecosystem), to: Real
+      defdelegate topology(ecosystem, name), to: Real
+      defdelegate kill(ecosystem, places), to: Real
+      defdelegate settle(ecosystem, roles, results), to: Impatient
+      def remove(_ecosystem, place), do: {:removed, {:worker, rem(place, 2) + 1}}
+
+      def churn(ecosystem, kills, _removals, additions),
+        do: Real.churn(ecosystem, kills, [], additions)
+    end
+
+    for twin <- [Forgetful, Thief, Liar] do
       test "the property finds the twin #{inspect(twin)}" do
         property = at_rest_in_the_end(unquote(twin), oneof([[topology: :ring]]))
         assert :proper.quickcheck(property, [:quiet, :noshrink, numtests: 50]) == false

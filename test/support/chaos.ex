@@ -1,10 +1,11 @@
 defmodule Foundation.Chaos do
   @moduledoc """
-  Kills processes of an ecosystem, members, supervisors and steward alike, and says what is not as it
-  should be when it has come to rest. It needs nothing of ExUnit: `bench/chaos.exs` uses it as well.
+  Kills processes of an ecosystem, members, supervisors and steward alike, adds workers and removes them
+  at the same time, and says what is not as it should be when it has come to rest. It needs nothing of
+  ExUnit: `bench/chaos.exs` uses it as well.
 
   What is looked at: that every role is there once, under its own name, and knows the coordinator and all
-  other members; that a ring has one token, with a member that lives; that no process of the
+  other members, where the roles are those that adding and removing have returned; that a ring has one token, with a member that lives; that no process of the
   ecosystem's is outside of its tree; that the registry has it once; that its table has nothing of
   those who have gone; and that its steward waits for nobody.
   """
@@ -43,15 +44,61 @@ defmodule Foundation.Chaos do
   def pass(ecosystem),
     do: for({_role, pid} <- Roster.living(ecosystem.table), do: Talker.pass(pid))
 
-  @doc "Adds a worker; gives its role."
-  def add(ecosystem) do
-    {:ok, pid} = EcosystemSupervisor.add_worker(ecosystem, Talker, subscribe: true)
-    Talker.look(pid).role
+  @doc "Adds a worker: `{:added, role}`, `nil` where it has been removed already, or `{:failed, reason}`."
+  def add(%{table: table} = ecosystem) do
+    tag = make_ref()
+
+    case EcosystemSupervisor.add_worker(ecosystem, Talker, subscribe: true, tag: tag) do
+      # Its process may be another by now.
+      {:ok, pid} when is_pid(pid) ->
+        own = [Talker, [subscribe: true, tag: tag], false]
+        numbers = :ets.select(table, [{{{:own, :"$1"}, own}, [], [:"$1"]}])
+        {:added, numbers |> Enum.map(&Roster.role/1) |> List.first()}
+
+      {:error, error} ->
+        {:failed, error}
+    end
   end
 
-  def remove(ecosystem, role) do
-    {:ok, pid} = Roster.up(ecosystem.table, Roster.number(role))
-    EcosystemSupervisor.remove_worker(ecosystem, pid)
+  @doc """
+  Removes the worker at that place, if there are more than two: `{:removed, role}`, `nil` where there are
+  not; `{:failed, role}` where it has been replaced, or removed, meanwhile.
+  """
+  def remove(ecosystem, place) do
+    workers = Roster.workers(ecosystem.table)
+
+    if length(workers) > 2 do
+      {number, pid, _, _, _, _} = Enum.at(workers, rem(place, length(workers)))
+
+      case EcosystemSupervisor.remove_worker(ecosystem, pid) do
+        :ok -> {:removed, Roster.role(number)}
+        {:error, :not_found} -> {:failed, Roster.role(number)}
+      end
+    else
+      {:removed, nil}
+    end
+  end
+
+  @doc """
+  Everything at once: kills those at the first places, removes those at the second, and adds so
+  many. Gives what adding and removing have returned.
+  """
+  def churn(ecosystem, kills, removals, additions) do
+    kills = fn -> for place <- kills, kill(ecosystem, place), do: :killed end
+    removals = fn -> for place <- removals, do: remove(ecosystem, place) end
+    additions = fn -> for _ <- 1..additions//1, do: add(ecosystem) end
+
+    [kills, removals, additions]
+    |> Enum.map(&Task.async/1)
+    |> Task.await_many(60_000)
+    |> Enum.concat()
+  end
+
+  @doc "The roles that there are after what adding and removing have returned."
+  def roles(roles, results) do
+    added = for {:added, role} when role != nil <- results, do: role
+    removed = for {:removed, role} <- results, do: role
+    Enum.sort_by((roles ++ added) -- removed, &Roster.number/1)
   end
 
   @doc "Changes the topology; a ring gets a new token."

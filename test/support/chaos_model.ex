@@ -1,13 +1,14 @@
 defmodule Foundation.ChaosModel do
   @moduledoc """
-  What an ecosystem is like after kills, for `proper_statem`: its roles, and its topology. The state names
-  the module whose functions are called, so that a twin that breaks something can stand in for the
-  real one.
+  What an ecosystem is like after kills, for `proper_statem`: its roles, and its topology. Workers are added and
+  removed at rest, where both have to succeed, and while it heals, where the roles are what both have
+  returned. The state names the module whose functions are called, so that a twin that breaks something
+  can stand in for the real one.
   """
 
   @behaviour :proper_statem
 
-  import :proper_types, only: [oneof: 1, frequency: 1, integer: 2, vector: 2]
+  import :proper_types, only: [oneof: 1, frequency: 1, integer: 2, resize: 2, list: 1, vector: 2]
 
   alias Foundation.Chaos
 
@@ -20,11 +21,14 @@ defmodule Foundation.ChaosModel do
     defdelegate start(opts), to: Chaos
     defdelegate pass(ecosystem), to: Chaos
     defdelegate add(ecosystem), to: Chaos
-    defdelegate remove(ecosystem, role), to: Chaos
+    defdelegate remove(ecosystem, place), to: Chaos
+    defdelegate churn(ecosystem, kills, removals, additions), to: Chaos
     defdelegate topology(ecosystem, name), to: Chaos
 
     def kill(ecosystem, places), do: Enum.count(places, &Chaos.kill(ecosystem, &1))
-    def settle(ecosystem, roles), do: Chaos.settle(ecosystem, roles, patience())
+
+    def settle(ecosystem, roles, results),
+      do: Chaos.settle(ecosystem, Chaos.roles(roles, List.flatten(results)), patience())
   end
 
   @impl true
@@ -36,8 +40,10 @@ defmodule Foundation.ChaosModel do
       module: module,
       opts: opts,
       ecosystem: nil,
+      # Of the start, and what adding and removing have returned since: each a list of results.
       roles: [],
-      next: 0,
+      results: [],
+      additions: 0,
       topology: nil,
       rest?: false
     }
@@ -49,20 +55,19 @@ defmodule Foundation.ChaosModel do
     call = fn name, arguments -> {:call, module, name, [ecosystem | arguments]} end
 
     at_rest =
-      if state.rest? do
-        workers = for {:worker, _} = role <- state.roles, do: role
-        names = [:tree, :mesh, :ring]
+      if state.rest?,
+        do: [{1, call.(:topology, [oneof([:tree, :mesh, :ring])])}],
+        else: [{4, call.(:settle, [state.roles, state.results])}]
 
-        for(_ <- 1..1, length(workers) < 7, do: {2, call.(:add, [])}) ++
-          for(_ <- 1..1, length(workers) > 2, do: {2, call.(:remove, [oneof(workers)])}) ++
-          [{1, call.(:topology, [oneof(names)])}]
-      else
-        [{4, call.(:settle, [state.roles])}]
-      end
+    place = integer(0, 1_000)
+    places = resize(3, list(place))
+    more = for _ <- 1..1, state.additions < 12, do: {2, call.(:add, [])}
 
     frequency([
-      {6, call.(:kill, [vector(3, integer(0, 1_000))])},
-      {2, call.(:pass, [])} | at_rest
+      {6, call.(:kill, [vector(3, place)])},
+      {3, call.(:churn, [vector(3, place), places, integer(0, 2)])},
+      {2, call.(:remove, [place])},
+      {2, call.(:pass, [])} | more ++ at_rest
     ])
   end
 
@@ -70,11 +75,11 @@ defmodule Foundation.ChaosModel do
   def precondition(%{ecosystem: nil}, {:call, _, name, _}), do: name == :start
   def precondition(_state, {:call, _, :start, _}), do: false
 
-  def precondition(%{rest?: false}, {:call, _, name, _}) when name in [:add, :remove, :topology],
-    do: false
+  def precondition(%{rest?: rest?}, {:call, _, :topology, _}), do: rest?
 
-  def precondition(%{roles: roles}, {:call, _, :settle, [_, expected]}), do: roles == expected
-  def precondition(%{roles: roles}, {:call, _, :remove, [_, role]}), do: role in roles
+  def precondition(state, {:call, _, :settle, [_, roles, results]}),
+    do: {state.roles, state.results} == {roles, results}
+
   def precondition(_state, _call), do: true
 
   @impl true
@@ -82,24 +87,34 @@ defmodule Foundation.ChaosModel do
     count = Keyword.get(opts, :count, 4)
     roles = [:coordinator | for(n <- 1..count, do: {:worker, n})]
     topology = Keyword.get(opts, :topology, :tree)
-    %{state | ecosystem: ecosystem, roles: roles, next: count + 1, topology: topology}
+    %{state | ecosystem: ecosystem, roles: roles, topology: topology}
   end
 
   def next_state(state, _result, {:call, _, :kill, _}), do: %{state | rest?: false}
   def next_state(state, _result, {:call, _, :settle, _}), do: %{state | rest?: true}
 
-  def next_state(state, _result, {:call, _, :add, _}),
-    do: %{state | roles: state.roles ++ [{:worker, state.next}], next: state.next + 1}
+  def next_state(state, result, {:call, _, name, _}) when name in [:add, :remove],
+    do: %{state | results: [result | state.results], additions: state.additions + 1}
 
-  def next_state(state, _result, {:call, _, :remove, [_, role]}),
-    do: %{state | roles: List.delete(state.roles, role)}
+  def next_state(state, results, {:call, _, :churn, _}),
+    do: %{
+      state
+      | results: [results | state.results],
+        additions: state.additions + 1,
+        rest?: false
+    }
 
   def next_state(state, _result, {:call, _, :topology, [_, name]}), do: %{state | topology: name}
   def next_state(state, _result, {:call, _, :pass, _}), do: state
 
   @impl true
   def postcondition(_state, {:call, _, :settle, _}, faults), do: faults == []
-  def postcondition(state, {:call, _, :add, _}, role), do: role == {:worker, state.next}
-  def postcondition(_state, {:call, _, :remove, _}, result), do: result == :ok
+
+  def postcondition(%{rest?: true}, {:call, _, :add, _}, result),
+    do: match?({:added, {_, _}}, result)
+
+  def postcondition(%{rest?: true}, {:call, _, :remove, _}, result),
+    do: elem(result, 0) == :removed
+
   def postcondition(_state, _call, _result), do: true
 end

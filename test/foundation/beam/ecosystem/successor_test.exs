@@ -42,6 +42,17 @@ defmodule Foundation.BEAM.Ecosystem.SuccessorTest do
     assert failures(ecosystem) == before + 1
   end
 
+  test "subscribers are told of a worker that was removed" do
+    ecosystem = Member.ecosystem!(fault_tolerance: :self_healing)
+    second = Enum.at(ecosystem.workers, 1)
+    {:ok, _members} = Processes.subscribe(ecosystem)
+    settle(ecosystem)
+    unheard(ecosystem, fn -> :ok = EcosystemSupervisor.remove_worker(ecosystem, second) end)
+    gone = [{{:worker, 2}, second}]
+    assert_receive {:members_changed, _id, %{left: ^gone, joined: []}}
+    refute :ets.member(settle(ecosystem).table, {:left, second})
+  end
+
   test "a failure whose member is back has healed, one whose member is not has not" do
     table = :ets.new(:failures, [:public])
     now = System.monotonic_time()
