@@ -175,7 +175,9 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     role = Roster.role(number)
     told? = is_map_key(state.pending, old)
     left = if told?, do: [], else: [{role, old}]
-    if state.ready?, do: Changes.happened(state, left, [{role, new}])
+    # Where it was removed since, its end may have been told of before this came.
+    joined = if Roster.member(state.table, number), do: [{role, new}], else: []
+    if state.ready?, do: Changes.happened(state, left, joined)
 
     case Map.pop(state.pending, old) do
       {{_, _, index, since} = waiting, pending} ->

@@ -186,8 +186,8 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
       ecosystem = healing!([count: count], test: nil)
       {:ok, _} = EcosystemSupervisor.add_worker(ecosystem, Member, colour: :blue)
       part = rem(count, Roster.plan(ecosystem.table).parts) + 1
-      Process.exit(Roster.get(ecosystem.table, {:supervisor, part}), :kill)
       {_, before} = members(ecosystem)
+      Process.exit(Roster.get(ecosystem.table, {:supervisor, part}), :kill)
 
       assert eventually?(fn ->
                {_, workers} = members(ecosystem)

@@ -53,6 +53,21 @@ defmodule Foundation.BEAM.Ecosystem.SuccessorTest do
     refute :ets.member(settle(ecosystem).table, {:left, second})
   end
 
+  test "subscribers are not told that a worker is back whose removal was heard of first" do
+    ecosystem = Member.ecosystem!(fault_tolerance: :self_healing)
+    {:ok, _members} = Processes.subscribe(ecosystem)
+    unheard(ecosystem, fn -> :ok end)
+    # Its supervisor is late to say that it has come back in place of another.
+    [_first, second, _third] = ecosystem.workers
+    :ok = EcosystemSupervisor.remove_worker(ecosystem, second)
+    assert_receive {:members_changed, _id, %{left: [{{:worker, 2}, ^second}]}}
+    now = System.monotonic_time()
+    send(Roster.get(ecosystem.table, :steward), {:restarted, 2, self(), second, now, now})
+    settle(ecosystem)
+    assert_received {:members_changed, _id, %{joined: []}}
+    refute_received {:members_changed, _id, %{joined: [{{:worker, 2}, ^second}]}}
+  end
+
   test "a failure whose member is back has healed, one whose member is not has not" do
     table = :ets.new(:failures, [:public])
     now = System.monotonic_time()
