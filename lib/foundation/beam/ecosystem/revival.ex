@@ -60,7 +60,8 @@ defmodule Foundation.BEAM.Ecosystem.Revival do
 
   defp bring_back(0, supervisor, _table, plan, 0, pid) do
     DynamicSupervisor.terminate_child(supervisor, pid)
-    DynamicSupervisor.start_child(supervisor, hd(Members.specs(plan)))
+    {coordinator, _parts, _last} = Members.specs(plan)
+    DynamicSupervisor.start_child(supervisor, coordinator)
   end
 
   defp bring_back(_part, supervisor, table, plan, number, pid) do
