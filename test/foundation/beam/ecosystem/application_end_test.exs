@@ -45,6 +45,7 @@ defmodule Foundation.BEAM.Ecosystem.ApplicationEndTest do
       config = Member.config([], trap: true)
       {:ok, _} = :erpc.call(node, Processes, :spawn_ecosystem, [config])
       drop_ups(4)
+      :erpc.call(node, :logger, :set_primary_config, [:level, :none])
       :ok = :erpc.call(node, Application, :stop, [:foundation])
 
       # By one connection, so in the order in which they were sent.
