@@ -117,10 +117,10 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
   @doc "A restart has failed; its supervisor tries anew."
   @spec not_restarted(struct(), non_neg_integer(), pid(), term()) :: struct()
-  def not_restarted(state, number, old, reason) do
-    Failures.mark(state.table)
+  def not_restarted(%{table: table, pending: pending} = state, number, old, reason) do
+    Failures.mark(table)
 
-    case state.pending do
+    case pending do
       %{^old => {_, %{} = failure, _, _}} -> count(state, number, failure)
       _not_heard_of -> count(state, number, Failures.new(number, old, reason))
     end

@@ -59,7 +59,7 @@ defmodule Foundation.BEAM.Ecosystem.Member do
     }
   end
 
-  @spec start_coordinator(Roster.table(), Config.t()) :: Supervisor.on_start_child()
+  @spec start_coordinator(Roster.table(), Config.t()) :: DynamicSupervisor.on_start_child()
   def start_coordinator(table, %{coordinator: {module, opts}} = plan) do
     with {0, old, _, _, _, _} <- Roster.member(table, 0),
          do: Reaper.gone(old, plan.shutdown_timeout)

@@ -67,7 +67,7 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   @spec pass(table(), term(), members()) :: {:ok, Token.t()} | {:error, :stale} | :error
   def pass(table, presented, members) do
     with {:ok, current} <- current(table),
-         true <- Token.valid?(current, presented) || {:error, :stale},
+         :ok <- valid(current, presented),
          {:ok, next} <- Token.pass(current, presented, members.({:pass, current})) do
       if replace(table, current, next) do
         heal(table, members)
@@ -78,6 +78,9 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
       end
     end
   end
+
+  defp valid(current, presented),
+    do: if(Token.valid?(current, presented), do: :ok, else: {:error, :stale})
 
   @doc """
   After a change of members: the current token, which is a new one if the holder is gone.

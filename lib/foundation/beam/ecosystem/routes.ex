@@ -121,7 +121,7 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
     case between(name, table, at, to) do
       :nobody -> deliver(pid, from, message)
       {:ok, next} -> put_into(next, hop)
-      :error -> Router.next_hop(name, [], at, to)
+      :error -> Router.no_route(name, at, to)
     end
   end
 

@@ -95,7 +95,8 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
         :impossible
 
       true ->
-        Trial.restored(table, number, pid) && restore_inside(table, number, pid, module, patience)
+        Trial.restored(table, number, pid)
+        restore_inside(table, number, pid, module, patience)
     end
   end
 

@@ -88,7 +88,12 @@ defmodule Foundation.BEAM.Topology.Router do
         ]
   def forward(name, members, origin, at), do: module!(name).forward(members, origin, at)
 
-  defp found(:error, name, from, to) do
+  defp found(:error, name, from, to), do: no_route(name, from, to)
+  defp found(found, _name, _from, _to), do: found
+
+  @doc false
+  @spec no_route(Topology.name(), Topology.role(), Topology.role()) :: {:error, Error.t()}
+  def no_route(name, from, to) do
     {:error,
      Error.new(:no_route, "no way leads from the one member to the other", %{
        topology: name,
@@ -96,8 +101,6 @@ defmodule Foundation.BEAM.Topology.Router do
        to: to
      })}
   end
-
-  defp found(found, _name, _from, _to), do: found
 
   defp module!(name) when is_map_key(@modules, name), do: Map.fetch!(@modules, name)
 

@@ -41,7 +41,7 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots.Trial do
   end
 
   @doc "The process is given the snapshot of that number, by the calling supervisor."
-  @spec restored(table(), place(), pid()) :: true
+  @spec restored(table(), place(), pid()) :: boolean()
   def restored(table, number, pid) do
     restore = {pid, now(), self()}
 
