@@ -115,44 +115,48 @@ defmodule Foundation.Options do
   @doc false
   @spec given(term()) :: String.t()
   def given(value) do
-    cond do
-      is_integer(value) and not short?(value) -> "an integer of #{bits(value)} bits"
-      shown?(value, 5) -> inspect(value, limit: 5, printable_limit: 60)
-      true -> "a #{kind(value)} that holds long integers"
-    end
+    if is_integer(value) and not short?(value),
+      do: "an integer of #{bits(value)} bits",
+      else: named(value, hidden(value, 5))
   end
 
-  # As deep and as wide as is shown.
-  defp shown?(value, _depth) when is_integer(value), do: short?(value)
-  defp shown?(_value, 0), do: false
-  defp shown?([head | tail], depth), do: shown?(head, depth - 1) and shown_tail?(tail, depth, 6)
-  defp shown?(%_{} = struct, depth), do: struct |> Map.from_struct() |> shown?(depth)
+  defp named(value, nil), do: inspect(value, limit: 5, printable_limit: 60)
+  defp named(value, :long), do: "#{kind(value)} that holds long integers"
+  defp named(value, :deep), do: "#{kind(value)} that is deeply nested"
 
-  defp shown?(map, depth) when is_map(map),
-    do:
-      map
-      |> Enum.take(6)
-      |> Enum.all?(fn {k, v} -> shown?(k, depth - 1) and shown?(v, depth - 1) end)
+  # Why it is only named, as deep and as wide as would be shown: `:long`, `:deep`, or `nil`.
+  defp hidden(value, _depth) when is_integer(value), do: if(short?(value), do: nil, else: :long)
+  defp hidden(_value, 0), do: :deep
+  defp hidden([head | tail], depth), do: hidden(head, depth - 1) || hidden_tail(tail, depth, 6)
+  defp hidden(%_{} = struct, depth), do: struct |> Map.from_struct() |> hidden(depth)
 
-  defp shown?(tuple, depth) when is_tuple(tuple) and tuple_size(tuple) > 0 do
-    Enum.all?(0..min(tuple_size(tuple) - 1, 5), &shown?(elem(tuple, &1), depth - 1))
+  defp hidden(map, depth) when is_map(map) do
+    map
+    |> Enum.take(6)
+    |> Enum.find_value(fn {k, v} -> hidden(k, depth - 1) || hidden(v, depth - 1) end)
   end
 
-  defp shown?(_leaf, _depth), do: true
+  defp hidden(tuple, depth) when is_tuple(tuple) and tuple_size(tuple) > 0 do
+    Enum.find_value(0..min(tuple_size(tuple) - 1, 5), &hidden(elem(tuple, &1), depth - 1))
+  end
 
-  defp shown_tail?([head | tail], depth, left) when left > 0,
-    do: shown?(head, depth - 1) and shown_tail?(tail, depth, left - 1)
+  defp hidden(_leaf, _depth), do: nil
 
-  defp shown_tail?(tail, depth, _left), do: is_list(tail) or shown?(tail, depth - 1)
+  defp hidden_tail([head | tail], depth, left) when left > 0,
+    do: hidden(head, depth - 1) || hidden_tail(tail, depth, left - 1)
+
+  defp hidden_tail(tail, depth, _left),
+    do: if(is_list(tail), do: nil, else: hidden(tail, depth - 1))
 
   defp short?(integer),
     do: integer > -0x1_0000_0000_0000_0000 and integer < 0x1_0000_0000_0000_0000
 
   defp bits(integer), do: (:erts_debug.flat_size(integer) - 1) * 64
 
-  defp kind(value) when is_list(value), do: "list"
-  defp kind(value) when is_tuple(value), do: "tuple"
-  defp kind(_value), do: "map"
+  defp kind(value) when is_list(value), do: "a list"
+  defp kind(value) when is_tuple(value), do: "a tuple"
+  defp kind(%module{}), do: "a %#{inspect(module)}{}"
+  defp kind(_value), do: "a map"
 
   defp default(spec) do
     case Keyword.fetch(spec, :default) do

@@ -143,6 +143,20 @@ defmodule Foundation.OptionsTest do
     end
   end
 
+  test "what is deeply nested is named so, whatever it holds" do
+    deep = fn value, levels -> Enum.reduce(1..levels, value, fn _, inner -> [inner] end) end
+
+    for {value, text} <- [
+          {{RuntimeError, deep.(:a, 5)}, "a tuple that is deeply nested"},
+          {deep.(1, 100_000), "a list that is deeply nested"},
+          {%{a: deep.(2 ** 1_000, 9)}, "a map that is deeply nested"},
+          {%RuntimeError{message: deep.(:a, 9)}, "a %RuntimeError{} that is deeply nested"},
+          {deep.(:a, 4), "[[[[:a]]]]"}
+        ] do
+      assert Options.given(value) == text
+    end
+  end
+
   test "large values are shown in part" do
     value = Enum.to_list(1..1_000_000)
 

@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Events do
   require Logger
 
   alias Foundation.BEAM.Ecosystem.{Config, Roster}
-  alias Foundation.Options
+  alias Foundation.Reason
   alias Foundation.Telemetry.Dispatch
 
   @spec started(Config.t(), pid(), integer()) :: :ok
@@ -49,13 +49,13 @@ defmodule Foundation.BEAM.Ecosystem.Events do
   end
 
   defp refusal({:too_large, limit}), do: "takes more than #{limit} bytes, the one before stays"
-  defp refusal({:failed, reason}), do: "was not taken: #{Options.given(reason)}"
+  defp refusal({:failed, reason}), do: "was not taken: #{Reason.text(reason)}"
 
   defp refusal({:poisoned, times}) do
     "is dropped: the member was restored #{times} times and failed; it starts without"
   end
 
-  defp refusal({:not_restored, reason}), do: "was not restored: #{Options.given(reason)}"
+  defp refusal({:not_restored, reason}), do: "was not restored: #{Reason.text(reason)}"
 
   @spec topology_changed(term(), atom(), atom()) :: :ok
   def topology_changed(id, name, previous),
@@ -97,10 +97,15 @@ defmodule Foundation.BEAM.Ecosystem.Events do
 
   defp log(state, reason, failures) do
     shown = failures |> Enum.take(5) |> Enum.map_join("", &["\n  ", line(&1)])
-    Logger.error("ecosystem #{inspect(state.id)} ends: #{Options.given(reason)}#{shown}")
+    Logger.error("ecosystem #{inspect(state.id)} ends: #{why(reason)}#{shown}")
   end
 
-  defp line(failure), do: "#{inspect(failure.role)} failed: #{Options.given(failure.reason)}"
+  defp why({:max_restarts, role, _reason}),
+    do: "#{inspect(role)} has failed more often than max_restarts allows"
+
+  defp why(reason), do: Reason.text(reason)
+
+  defp line(failure), do: "#{inspect(failure.role)} failed: #{Reason.text(failure.reason)}"
 
   defp execute(event, measurements, metadata),
     do: Dispatch.execute([:foundation, :ecosystem, event], measurements, metadata)

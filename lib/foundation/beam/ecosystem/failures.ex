@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
 
   alias Foundation.BEAM.Ecosystem.Roster
   alias Foundation.BEAM.Term.Size
-  alias Foundation.Options
+  alias Foundation.Reason
 
   @kept 100
 
@@ -104,6 +104,6 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
   defp bounded(reason) do
     if Size.measure(reason, @largest_reason).complete?,
       do: reason,
-      else: {:too_large, Options.given(reason)}
+      else: {:too_large, Reason.text(reason)}
   end
 end

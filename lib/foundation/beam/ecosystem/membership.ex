@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   # caller is killed.
 
   alias Foundation.BEAM.Ecosystem.{Additions, Reaper, Roster, Tell, Ticker, Workers}
-  alias Foundation.{Error, Options}
+  alias Foundation.{Error, Options, Reason}
 
   @doc "A worker with a module and options of its own, under the next number."
   @spec add(Roster.table(), module(), keyword()) :: {:ok, pid()} | {:error, Error.t()}
@@ -41,7 +41,7 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   defp reason(:ignore), do: :removed
 
   defp failed(table, number, reason) do
-    text = "the worker did not start: #{Options.given(reason)}"
+    text = "the worker did not start: #{Reason.text(reason)}"
     context = %{id: Roster.id(table), role: {:worker, number}, reason: reason}
     Error.new(:start_failed, text, context)
   end

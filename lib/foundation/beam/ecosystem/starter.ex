@@ -10,7 +10,7 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   # is gone before all is up.
 
   alias Foundation.BEAM.Ecosystem.{Config, Members, Roster, Shutdown, Steward, Workers}
-  alias Foundation.Error
+  alias Foundation.{Error, Reason}
 
   @doc "Starts all members below a top supervisor; `:ok`, or the error with nothing left running."
   @spec fill(pid(), Roster.table(), Config.t()) :: :ok | {:error, Error.t()}
@@ -108,5 +108,5 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   defp who({:worker, number}), do: "worker #{number}"
 
   defp why({:timeout, ms}), do: "took more than #{ms} ms"
-  defp why(reason), do: "failed: #{Foundation.Options.given(reason)}"
+  defp why(reason), do: "failed: #{Reason.text(reason)}"
 end

@@ -166,14 +166,14 @@ defmodule Foundation.BEAM.Memory.IsolationFailureTest do
         error.message
       end
 
-      assert crash.(fn -> raise "inner" end) ==
-               "the work failed: (exit) an exception was raised: ** (RuntimeError) inner"
+      assert crash.(fn -> raise "inner" end) =~
+               "the work failed: (exit) an exception was raised: ** (RuntimeError) inner ("
 
-      assert crash.(fn -> raise KeyError, key: :a, term: %{} end) ==
-               "the work failed: (exit) an exception was raised: ** (KeyError)"
+      assert crash.(fn -> raise KeyError, key: :a, term: %{} end) =~
+               "the work failed: (exit) an exception was raised: ** (KeyError) %{key: :a, term: %{}} ("
 
-      assert crash.(fn -> :erlang.error({:odd, [1, 2]}) end) ==
-               "the work failed: (exit) an error was raised: {:odd, [1, 2]}"
+      assert crash.(fn -> :erlang.error({:odd, [1, 2]}) end) =~
+               "the work failed: (exit) an error was raised: {:odd, [1, 2]} ("
     end
 
     test "whose guard is killed is ended with it" do

@@ -4,8 +4,7 @@ defmodule Foundation.BEAM.Memory.Isolation.Failure do
   # The error for work that did not come to its end: made by the worker of what its function does, by
   # the guard of how the worker ended.
 
-  alias Foundation.BEAM.Memory.Isolation.Reason
-  alias Foundation.Error
+  alias Foundation.{Error, Reason}
 
   # The most characters of an exception's text, and entries of its stacktrace.
   @text 500

@@ -1,7 +1,7 @@
-defmodule Foundation.BEAM.Memory.Isolation.Reason do
+defmodule Foundation.Reason do
   @moduledoc false
 
-  # What work ended with, in a known size, and in words. Reasons come from anywhere: writing them runs
+  # What a process ended with, in a known size, and in words. Reasons come from anywhere: writing them runs
   # no code of theirs (no `Inspect`, no `message/1`), which may take for ever, and takes no longer for
   # a large one: of every term only what is shown of it is looked at.
 
@@ -30,21 +30,71 @@ defmodule Foundation.BEAM.Memory.Isolation.Reason do
   @spec small?(term()) :: boolean()
   def small?(reason), do: Size.measure(reason, @size).complete?
 
-  @doc "A reason in words; that of a process which crashed without its stacktrace."
+  @doc "A reason in words; that of a process which crashed with the place instead of its stacktrace."
   @spec text(term()) :: String.t()
-  def text({reason, [{module, function, arity, _} | _]})
-      when is_atom(module) and is_atom(function) and (is_integer(arity) or is_list(arity)) do
-    if is_exception(reason),
-      do: "an exception was raised: ** " <> exception(reason),
-      else: "an error was raised: " <> shown(reason)
+  def text(reason), do: reason |> words(@depth) |> short()
+
+  # What supervisors put around the reason of whoever did not start.
+  defp words({:shutdown, {:failed_to_start_child, child, reason}}, depth) when depth > 0,
+    do: "its child #{shown(child)} did not start: " <> words(reason, depth - 1)
+
+  defp words({:EXIT, reason}, depth) when depth > 0, do: words(reason, depth - 1)
+
+  # One that was too large to be kept, and is its text.
+  defp words({:too_large, text}, _depth) when is_binary(text), do: text
+
+  defp words({reason, [{module, function, arity, place} | _]}, _depth)
+       when is_atom(module) and is_atom(function) and (is_integer(arity) or length(arity) < 256) do
+    arity = if is_list(arity), do: length(arity), else: arity
+    raised(reason, {module, function, arity, []}) <> at(module, function, arity, place)
   end
 
-  def text(reason), do: shown(reason)
+  defp words(reason, _depth) when is_exception(reason), do: "** " <> exception(reason)
+  defp words(reason, _depth), do: shown(reason)
+
+  defp raised(reason, _entry) when is_exception(reason),
+    do: "an exception was raised: ** " <> exception(reason)
+
+  # An error of the VM that is a word alone; the others say themselves what it was about.
+  defp raised(reason, entry) when is_atom(reason) do
+    case Exception.normalize(:error, reason, [entry]) do
+      %ErlangError{} -> "an error was raised: " <> shown(reason)
+      known -> "an exception was raised: " <> Exception.format_banner(:error, known)
+    end
+  end
+
+  defp raised(reason, _entry), do: "an error was raised: " <> shown(reason)
 
   defp exception(%module{message: message}) when is_binary(message),
     do: "(#{inspect(module)}) " <> short(message)
 
-  defp exception(%module{}), do: "(#{inspect(module)})"
+  defp exception(%module{} = exception) do
+    case for({field, value} <- fields(exception), value != nil, into: %{}, do: {field, value}) do
+      none when none == %{} -> "(#{inspect(module)})"
+      fields -> "(#{inspect(module)}) " <> shown(fields)
+    end
+  end
+
+  # A struct that somebody has made may have any number of fields.
+  defp fields(exception) when map_size(exception) > 32, do: []
+  defp fields(exception), do: Map.drop(exception, [:__struct__, :__exception__])
+
+  defp at(module, function, arity, [_ | _] = place) when length(place) < 10 do
+    case List.keyfind(place, :line, 0) do
+      {:line, line} when line in 1..1_000_000_000 ->
+        " (#{mfa(module, function, arity)}, line #{line})"
+
+      _unknown ->
+        at(module, function, arity, nil)
+    end
+  end
+
+  defp at(module, function, arity, _unknown), do: " (#{mfa(module, function, arity)})"
+
+  defp mfa(module, function, arity) when arity in 0..255,
+    do: Exception.format_mfa(module, function, arity)
+
+  defp mfa(module, function, _arity), do: "#{inspect(module)}.#{function}"
 
   defp shown(reason), do: reason |> part(@depth) |> inspect(@shown) |> short()
 
