@@ -731,9 +731,10 @@ defmodule Foundation.BEAM.Processes do
   end
 
   @doc """
-  What came of the work that this process started: as `Foundation.BEAM.Memory.isolate/2` returns it. Once.
+  What came of the work that this process started: as `Foundation.BEAM.Memory.isolate/2` returns it.
 
-  The time limit of the work counts from its start.
+  The time limit of the work counts from its start. Raises `ArgumentError` for work that has been awaited
+  already, or that another process has started: the result comes once, to the process that started it.
 
       iex> {:ok, work} = Foundation.BEAM.Processes.start_isolated_work(fn -> exit(:no) end)
       iex> {:error, error} = Foundation.BEAM.Processes.await_isolated_work(work)
@@ -741,5 +742,5 @@ defmodule Foundation.BEAM.Processes do
       {:work_failed, :no}
   """
   @spec await_isolated_work(Isolation.t()) :: {:ok, term()} | {:error, Error.t()}
-  def await_isolated_work(work), do: Isolation.await(work)
+  def await_isolated_work(work), do: Isolation.await(work, "Processes.await_isolated_work/1")
 end

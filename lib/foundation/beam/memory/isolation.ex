@@ -66,9 +66,9 @@ defmodule Foundation.BEAM.Memory.Isolation do
             ]
           )
 
-  # The monitor is of the guard.
-  @enforce_keys [:worker, :monitor, :alias, :deadline, :opts]
-  defstruct [:worker, :monitor, :alias, :deadline, :opts]
+  # The monitor is of the guard, and the owner's, as is the alias. `awaited` is 1 from when somebody does.
+  @enforce_keys [:owner, :worker, :monitor, :alias, :deadline, :opts, :awaited]
+  defstruct @enforce_keys
 
   @opaque t :: %__MODULE__{}
 
@@ -95,9 +95,26 @@ defmodule Foundation.BEAM.Memory.Isolation do
     raise ArgumentError, "expected a function of arity 0 in #{where}, got: #{Options.given(fun)}"
   end
 
-  @doc "What came of the work. Nothing of it stays: no process, no message."
-  @spec await(t()) :: {:ok, term()} | {:error, Error.t()}
-  def await(%__MODULE__{alias: reply, monitor: monitor} = work) do
+  @doc "What came of the work, once. Nothing of it stays: no process, no message."
+  @spec await(t(), String.t()) :: {:ok, term()} | {:error, Error.t()}
+  def await(work, where \\ @where)
+
+  def await(%__MODULE__{owner: owner} = work, where) when owner == self() do
+    :atomics.exchange(work.awaited, 1, 1) == 0 ||
+      raise ArgumentError, "the work given to #{where} has been awaited already"
+
+    outcome(work)
+  end
+
+  def await(%__MODULE__{owner: owner}, where) do
+    raise ArgumentError,
+          "the work given to #{where} was started by another process, #{inspect(owner)}: " <>
+            "the one that starts it awaits it"
+  end
+
+  def await(other, where), do: Options.refuse!("work of start_isolated_work/2", where, other)
+
+  defp outcome(%{alias: reply, monitor: monitor} = work) do
     receive do
       {^reply, outcome} -> settle(work, outcome)
       {:DOWN, ^monitor, :process, _, reason} -> settle(work, {:error, ended(work, reason)})
@@ -124,14 +141,15 @@ defmodule Foundation.BEAM.Memory.Isolation do
     else
       worker ->
         Guard.guard(guard, worker)
-        deadline = deadline(opts.timeout)
 
         %__MODULE__{
+          owner: self(),
           worker: worker,
           monitor: monitor,
           alias: reply,
-          deadline: deadline,
-          opts: opts
+          deadline: deadline(opts.timeout),
+          opts: opts,
+          awaited: :atomics.new(1, [])
         }
     end
   end

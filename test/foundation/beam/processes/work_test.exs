@@ -104,6 +104,31 @@ defmodule Foundation.BEAM.Processes.WorkTest do
     refute_received _anything
   end
 
+  test "is awaited once, by the process that started it; anything else raises at once" do
+    {:ok, work} = Processes.start_isolated_work(fn -> 1 end, timeout: :infinity)
+    foreign = fn -> catch_error(Processes.await_isolated_work(work)) end
+    assert %ArgumentError{message: message} = Task.await(Task.async(foreign))
+
+    assert message ==
+             "the work given to Processes.await_isolated_work/1 was started by another process, " <>
+               "#{inspect(self())}: the one that starts it awaits it"
+
+    # That has cost the owner nothing.
+    assert Processes.await_isolated_work(work) == {:ok, 1}
+    again = ~r/given to Processes.await_isolated_work\/1 has been awaited already/
+    assert_raise ArgumentError, again, fn -> Processes.await_isolated_work(work) end
+
+    {:ok, work} = Processes.start_isolated_work(fn -> Process.sleep(:infinity) end, timeout: 0)
+    assert {:error, %Error{error_type: :timeout}} = Processes.await_isolated_work(work)
+    assert_raise ArgumentError, again, fn -> Processes.await_isolated_work(work) end
+
+    for other <- [nil, {:ok, work}, make_ref(), %{work | owner: nil}, Map.from_struct(work)] do
+      assert_raise ArgumentError, ~r/Processes.await_isolated_work\/1/, fn ->
+        Processes.await_isolated_work(other)
+      end
+    end
+  end
+
   test "mistakes raise" do
     for {call, text} <- [
           {fn -> Processes.isolate_memory_intensive_work(1) end,
