@@ -35,7 +35,9 @@ defmodule Foundation.Telemetry do
 
   Messages and collections are counted without a trace: by the statistics that `:sys` keeps in members
   which answer system messages, and by the VM's count of minor collections, which a full collection
-  sets back, so that some are missed. `members` is how many told their figures in time.
+  sets back, so that some are missed. `members` is how many told their figures in time. Response times and the
+  duration of collections are not among them: the first are known to who asks (`span/3`), the second only to a
+  trace.
 
   Memory's pressure is that of the whole VM, wherever it is seen: each ecosystem that looks tells of a change,
   so that handlers of its events hear it beside what its members did, with `memory`, the bytes that they

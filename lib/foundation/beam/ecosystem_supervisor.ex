@@ -8,7 +8,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
       ]
 
   `Foundation.BEAM.Processes.spawn_ecosystem/1` starts the same under Foundation's own supervisor, and
-  says what the configuration may hold and what members are started with.
+  says what the configuration may hold; the moduledoc there says what members are started with and what
+  messages they get.
 
   It is found as `{:ecosystem_supervisor, id}` in the namespace `:production` of
   `Foundation.ProcessRegistry`. Below it stand the steward, a process that writes down failures and
@@ -17,7 +18,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   are online at most.
 
   When members fail more often than `:max_restarts` allows, it ends with reason `:shutdown`, as a
-  supervisor does; the log and the event `[:foundation, :ecosystem, :stopped]` say what has failed.
+  supervisor does; the log and the event `[:foundation, :ecosystem, :stopped]` say who has failed, and of what.
 
   The functions take the supervisor's pid, the id, or the struct of
   `Foundation.BEAM.Ecosystem`.
@@ -218,7 +219,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   Where an ecosystem is `fault_tolerance: :standard`, a worker that was added and ends with reason
   `:normal` has done what it was for: it is forgotten, and is no failure. (One that has ended within
   microseconds of its start is forgotten as well, and may be a failure of reason `:noproc`, as the
-  reason was not seen.) In a `:self_healing` one it comes back, whatever the reason.
+  reason was not seen.) In a `:self_healing` one it comes back, whatever the reason, `:normal` included.
 
   Errors:
 

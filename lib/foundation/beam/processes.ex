@@ -45,7 +45,8 @@ defmodule Foundation.BEAM.Processes do
 
   It is plain OTP: supervisors start and restart members, and every process is where `:observer` shows it.
   What is added: a start through several supervisors at once, roles that stay with restarted
-  members, a record of failures, and figures that no busy member delays.
+  members, a record of failures, and figures that no busy member delays. The guide "Ecosystems" says when plain
+  OTP is enough.
 
   ## Members
 
@@ -57,40 +58,59 @@ defmodule Foundation.BEAM.Processes do
     * `:role` - `:coordinator`, or `{:worker, n}`, with `n` from 1
     * `:coordinator` - the pid of the coordinator, for workers
     * `:worker_id` - `n`, for workers
+    * `:shared_store` - with `memory_strategy: :shared_heap`, see `share/2`
     * the options that the configuration has for it
 
-  A restarted member gets the same, with the coordinator of that time. Workers whose coordinator comes back
-  are sent `{:coordinator_changed, pid}`; it may come twice, and it is the only message that a member
-  gets without having asked for any.
+  A restarted member gets the same, with the coordinator of that time.
 
-  With `memory_strategy: :shared_heap` each gets `:shared_store` as well, see `share/2`.
+  These messages come to members that have not asked for any:
 
-  ## Strategies
+    * `{:coordinator_changed, pid}` - to every worker, when the coordinator is back; it may come twice
+    * `{:ecosystem_message, from, message}` and `{:ecosystem_forward, hop}` - to every member, where
+      somebody uses `broadcast/2` or `send_to/3`, see "Topologies"
 
-  `memory_strategy` and `gc_strategy` become spawn options of members. They are set inside a member
-  when its `start_link/1` has returned, before others find it, which needs a process that
-  answers system messages (`GenServer`, `:gen_statem`, `Agent`, supervisors). A member of which the
-  configuration says `spawn_opt: true` is started by `start_link/2` instead, whose second argument is
-  `[spawn_opt: flags]`. Where neither is possible, the log says so once for each module, and its
-  members do without.
+  So a `handle_info/2` needs a clause for each of them, or one for everything that it does not know. Without,
+  all workers crash of the same message, and when that repeats within `:max_seconds`, the ecosystem ends.
 
-  #{Strategies.docs() |> String.trim_trailing() |> String.replace("\n", "\n  ")}
+  The module's own child specification is not asked: `use GenServer, restart: :transient, shutdown: 100` says
+  nothing here. See "When a member ends".
 
-  ## Topologies
+  ## When a member ends
 
-  `:topology` says who is next to whom, and by whom members' messages go that `broadcast/2` and
-  `send_to/3` send; `Foundation.BEAM.Topology` compares the three. Such a message comes as
+  With `fault_tolerance: :standard`, it is dead and shows as such, until
+  `Foundation.BEAM.EcosystemSupervisor.remove_worker/2` takes it away; a worker that was added to what the
+  ecosystem began with, and ends with `:normal`, is forgotten by itself.
 
-    * `{:ecosystem_message, from, message}` - for the member that gets it. `from` is the sender's role, or its
-      pid where it is no member
-    * `{:ecosystem_forward, hop}` - to be passed on, by `forward/2`: to coordinators of a `:tree`, and
-      to members of a `:ring`. A member that does not pass it on keeps the message from those behind it
+  With `:self_healing` it is restarted, whatever the reason, with those that `:supervision` names: an end with
+  `:normal` is a failure too, there is no `restart: :transient`. An end with the reason `:shutdown` is one that a
+  supervisor asked for, and none. A failure makes the health `:degraded` for `:max_seconds`.
 
-  In a ring everybody gets messages in the order in which they pass each member, if that passes them on
-  in the order in which they come. A message is lost with a member that ends before it has passed it on.
+  When restarts are more than `:max_restarts` within `:max_seconds`, the ecosystem ends, and the log and the event
+  `[:foundation, :ecosystem, :stopped]` say why. Unless `:max_restarts` says otherwise, one worker that
+  fails four times within `:max_seconds` is enough for that, among however many; a restart that fails in
+  its `init` counts as well.
 
-  A ring may have a token, which one member has at a time: `start_token/2`, `pass_token/2`. Members that
-  need to know all others ask for them by `subscribe/1`.
+  An ecosystem of `spawn_ecosystem/1` goes on when the process that called it ends. To have it end with
+  others, put it into your own supervision tree (`child_spec/1`).
+
+  When an ecosystem's supervisor is killed, every member ends too, also one that traps exits or is not linked
+  to anybody: it is asked by `:shutdown`, and killed after `:shutdown_timeout`. The id is free for another
+  ecosystem when all of them have ended: a start under it waits for that.
+
+  ## While it starts
+
+  An ecosystem is found by its id, also in `list_ecosystems/0`, from before its first member starts: a
+  member may call these functions in its `init`. All of them answer then, of the members that there
+  are: `start_link/1` of a member has to return before it is one (`:not_a_member` until then, also for
+  itself). `ecosystem_health/1` says `:starting` until all have started, and a coordinator that has not is
+  `:starting` as well, without a pid. Only workers are added when all have started:
+  `Foundation.BEAM.EcosystemSupervisor.add_worker/3` refuses it as `:not_ready` until then.
+
+  ## What functions take
+
+  The struct, the pid of its supervisor, or the id. Anything else raises `ArgumentError`. Those
+  that return an error give `:not_found` for an ecosystem that has ended or never was, and
+  `:foreign_node` for a struct or pid of another node.
 
   ## Snapshots
 
@@ -108,39 +128,32 @@ defmodule Foundation.BEAM.Processes do
   between: the state that it is of came of the one before. Members that are restarted for another's
   sake keep theirs.
 
-  ## When a member ends
+  ## Topologies
 
-  With `fault_tolerance: :standard`, it is dead and shows as such, until
-  `Foundation.BEAM.EcosystemSupervisor.remove_worker/2` takes it away; a worker that was added to what the
-  ecosystem began with, and ends with `:normal`, is forgotten by itself. With `:self_healing` it is
-  restarted, whatever the reason, with those that `:supervision` names. An end with the reason `:shutdown`
-  is one that a supervisor asked for, and no failure. When restarts are more than `:max_restarts`
-  within `:max_seconds`, the ecosystem ends, and the log and the event
-  `[:foundation, :ecosystem, :stopped]` say why. Unless `:max_restarts` says otherwise, one worker that
-  fails four times within `:max_seconds` is enough for that, among however many; a restart that fails in
-  its `init` counts as well. A failure makes the health `:degraded` for `:max_seconds`.
+  `:topology` says who is next to whom, and by whom members' messages go that `broadcast/2` and
+  `send_to/3` send; `Foundation.BEAM.Topology` compares the three. Such a message comes as
 
-  An ecosystem of `spawn_ecosystem/1` goes on when the process that called it ends. To have it end with
-  others, put it into your own supervision tree (`child_spec/1`).
+    * `{:ecosystem_message, from, message}` - for the member that gets it. `from` is the sender's role, or its
+      pid where it is no member
+    * `{:ecosystem_forward, hop}` - to be passed on, by `forward/2`: to coordinators of a `:tree`, and
+      to members of a `:ring`. A member that does not pass it on keeps the message from those behind it
 
-  When an ecosystem's supervisor is killed, every member ends too, also one that traps exits or is not linked
-  to anybody: it is asked by `:shutdown`, and killed after `:shutdown_timeout`. The id is free for another
-  ecosystem when all of them have ended: a start under it waits for that.
+  In a ring everybody gets messages in the order in which they pass each member, if that passes them on
+  in the order in which they come. A message is lost with a member that ends before it has passed it on.
 
-  ## What functions take
+  A ring may have a token, which one member has at a time: `start_token/2`, `pass_token/2`. Members that
+  need to know all others ask for them by `subscribe/1`.
 
-  The struct, the pid of its supervisor, or the id. Anything else raises `ArgumentError`. Those
-  that return an error give `:not_found` for an ecosystem that has ended or never was, and
-  `:foreign_node` for a struct or pid of another node.
+  ## Strategies
 
-  ## While it starts
+  `memory_strategy` and `gc_strategy` become spawn options of members. They are set inside a member
+  when its `start_link/1` has returned, before others find it, which needs a process that
+  answers system messages (`GenServer`, `:gen_statem`, `Agent`, supervisors). A member of which the
+  configuration says `spawn_opt: true` is started by `start_link/2` instead, whose second argument is
+  `[spawn_opt: flags]`. Where neither is possible, the log says so once for each module, and its
+  members do without.
 
-  An ecosystem is found by its id, also in `list_ecosystems/0`, from before its first member starts: a
-  member may call these functions in its `init`. All of them answer then, of the members that there
-  are: `start_link/1` of a member has to return before it is one (`:not_a_member` until then, also for
-  itself). `ecosystem_health/1` says `:starting` until all have started, and a coordinator that has not is
-  `:starting` as well, without a pid. Only workers are added when all have started:
-  `Foundation.BEAM.EcosystemSupervisor.add_worker/3` refuses it as `:not_ready` until then.
+  #{Strategies.docs() |> String.trim_trailing() |> String.replace("\n", "\n  ")}
   """
 
   @typedoc "What `ecosystem_info/1` tells of a member; figures are `nil` where it did not tell them."
