@@ -44,7 +44,7 @@ defmodule Foundation.Reason do
   defp words({:too_large, text}, _depth) when is_binary(text), do: text
 
   defp words({reason, [{module, function, arity, place} | _]}, _depth)
-       when is_atom(module) and is_atom(function) and (is_integer(arity) or length(arity) < 256) do
+       when is_atom(module) and is_atom(function) and (arity in 0..255 or length(arity) < 256) do
     arity = if is_list(arity), do: length(arity), else: arity
     raised(reason, {module, function, arity, []}) <> at(module, function, arity, place)
   end
@@ -82,19 +82,15 @@ defmodule Foundation.Reason do
   defp at(module, function, arity, [_ | _] = place) when length(place) < 10 do
     case List.keyfind(place, :line, 0) do
       {:line, line} when line in 1..1_000_000_000 ->
-        " (#{mfa(module, function, arity)}, line #{line})"
+        " (#{Exception.format_mfa(module, function, arity)}, line #{line})"
 
       _unknown ->
         at(module, function, arity, nil)
     end
   end
 
-  defp at(module, function, arity, _unknown), do: " (#{mfa(module, function, arity)})"
-
-  defp mfa(module, function, arity) when arity in 0..255,
-    do: Exception.format_mfa(module, function, arity)
-
-  defp mfa(module, function, _arity), do: "#{inspect(module)}.#{function}"
+  defp at(module, function, arity, _unknown),
+    do: " (#{Exception.format_mfa(module, function, arity)})"
 
   defp shown(reason), do: reason |> part(@depth) |> inspect(@shown) |> short()
 

@@ -63,7 +63,8 @@ defmodule Foundation.ReasonTest do
           {{:too_large, "its text"}, "its text"},
           # What looks like a stacktrace and is none.
           {{:a, [{:b, :c, 1, :d}]}, "an error was raised: :a (:b.c/1)"},
-          {{:a, [{:b, :c, -1, []}]}, "an error was raised: :a (:b.c)"},
+          {{:a, [{:b, :c, -1, []}]}, "{:a, [{:b, :c, -1, []}]}"},
+          {{:undef, [{:b, :c, 256, []}]}, "{:undef, [{:b, :c, 256, []}]}"},
           {{:a, [{:b, :c, [1 | 2], []}]}, "{:a, [{:b, :c, [1 | 2], []}]}"},
           {{:a, [{:b, :c, 1, [1 | 2]} | 3]}, "an error was raised: :a (:b.c/1)"}
         ] do
