@@ -42,7 +42,8 @@ defmodule Foundation.BEAM.Ecosystem.Handle do
       do: foreign(ecosystem)
 
   def find(%Ecosystem{supervisor: supervisor, table: table} = ecosystem, _where) do
-    if :ets.info(table, :owner) == supervisor,
+    # Anybody may put a struct together, of any process and a table that it has.
+    if :ets.info(table, :owner) == supervisor and :ets.info(table, :name) == Roster,
       do: {:ok, {supervisor, table}},
       else: not_found(ecosystem)
   end

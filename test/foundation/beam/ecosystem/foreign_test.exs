@@ -82,6 +82,20 @@ defmodule Foundation.BEAM.Ecosystem.ForeignTest do
     assert Process.alive?(ecosystem.supervisor)
   end
 
+  test "structs that somebody has put together are not found" do
+    ecosystem = Member.ecosystem!()
+    own = :ets.new(:own, [:public])
+
+    for {function, expected} <- functions(), table <- [own, :ets.new(:private, [:private])] do
+      case {expected, function.(%{ecosystem | supervisor: self(), table: table})} do
+        {:error, result} -> assert type(result) == :not_found
+        {expected, result} -> assert result == expected
+      end
+    end
+
+    assert :ets.tab2list(own) == []
+  end
+
   test "other terms raise, with the name of the function" do
     for {function, _expected} <- functions(), other <- [nil, %{}, [], {:a, 1}, 1.5, make_ref()] do
       assert_raise ArgumentError,
