@@ -166,7 +166,7 @@ defmodule Foundation.BEAM.Ecosystem.Config do
 
   defp count_faults([{_module, opts}]) do
     case Keyword.get(opts, :count, 1) do
-      count when count in [:cpu_count, :auto_scale] -> []
+      count when count in [:cpu_count, :auto_scale] -> room(System.schedulers_online())
       count when is_integer(count) and count > 0 -> room(count)
       count -> [%{key: :workers, message: no_count(count)}]
     end
@@ -179,10 +179,14 @@ defmodule Foundation.BEAM.Ecosystem.Config do
       "got: #{Options.given(count)}"
   end
 
+  # Beside the workers: their supervisors, each with a process that fills it, the coordinator, the top
+  # supervisor, that of the members, the steward, the ticker, and one that ends them all.
+  @others 6
+
   defp room(count) do
     {limit, used} = {:erlang.system_info(:process_limit), :erlang.system_info(:process_count)}
 
-    if count + used < limit do
+    if count + 2 * parts(count) + @others + used <= limit do
       []
     else
       text =
