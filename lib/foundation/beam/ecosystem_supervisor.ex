@@ -29,6 +29,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   alias Foundation.BEAM.Ecosystem
 
   alias Foundation.BEAM.Ecosystem.{
+    Addable,
     Config,
     Handle,
     Info,
@@ -36,16 +37,17 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     Launch,
     Living,
     Membership,
+    Names,
     Roster,
     Shutdown,
-    Starter,
     Steward
   }
 
   alias Foundation.{Error, Options}
 
   @doc """
-  A child specification, with the id of the configuration in its own.
+  A child specification, with the id of the configuration in its own: of several in one tree, each needs an
+  `:id`.
 
       iex> config = %{id: :doc_spec, coordinator: Agent, workers: {Agent, count: 1}}
       iex> spec = Foundation.BEAM.EcosystemSupervisor.child_spec(config)
@@ -54,7 +56,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   """
   @spec child_spec(map() | keyword()) :: Supervisor.child_spec()
   def child_spec(config) do
-    id = if is_map(config) or Keyword.keyword?(config), do: config[:id]
+    id = if plain_map?(config) or Keyword.keyword?(config), do: config[:id]
 
     %{
       id: {__MODULE__, id},
@@ -64,14 +66,16 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     }
   end
 
+  defp plain_map?(config), do: is_map(config) and not is_struct(config)
+
   @doc """
   Starts an ecosystem linked to the calling process; returns when the `init` of every member has.
 
-  A start that fails is an error and no exit signal, also for a caller that does not trap exits. A
-  caller that ends before this returns takes with it what has started.
+  A start that fails is an error and neither an exit signal nor a message, whether the caller traps exits or
+  not. A caller that ends before this returns takes with it what has started.
 
   Errors: `{:error, {:already_started, pid}}` for an id that is in use,
-  `{:error, %Foundation.Error{}}` with `:validation_error` or `:start_failed` as
+  `{:error, %Foundation.Error{}}` with `:validation_error`, `:start_failed` or `:not_started` as
   `Foundation.BEAM.Processes.spawn_ecosystem/1` has them.
 
       iex> config = %{coordinator: Foundation.BEAM.EcosystemSupervisor.DocMember,
@@ -86,22 +90,28 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     with {:ok, plan} <- Config.new(config) do
       # Whoever ends this tree is to end workers before the coordinator.
       plan = %{plan | nested?: true, linked?: true}
-      with {:ok, pid, _table} <- launch(plan, fn -> start_unlinked(plan) end), do: {:ok, pid}
+      with {:ok, pid, _table} <- Launch.run(plan, fn -> under_caller(plan) end), do: {:ok, pid}
     end
   end
 
-  # It is linked to the caller when all has started. So the end of one that does not start is an error,
-  # also for a caller that does not trap exits. Until then the steward ends it if the caller dies.
-  defp start_unlinked(plan) do
-    with {:ok, pid, table} <- start_empty(plan, self()) do
-      Process.unlink(pid)
-      {:ok, pid, table}
-    end
+  defp under_caller(plan) do
+    if Inheritance.running?(),
+      do: start_empty(plan, self()),
+      else: not_started("the application :foundation is not running")
   end
 
   @doc false
-  @spec launch(Config.t(), Launch.empty()) :: Launch.result()
-  def launch(plan, empty), do: Launch.run(plan, empty, &fill(&1, plan, &2))
+  @spec under_foundation(Config.t()) :: {:ok, pid(), Roster.table()} | :ignore | {:error, term()}
+  def under_foundation(plan) do
+    start = {__MODULE__, :start_empty, [plan, self()]}
+    spec = %{id: plan.id, start: start, restart: :temporary, type: :supervisor}
+    DynamicSupervisor.start_child(Foundation.BEAM.Ecosystems, spec)
+  catch
+    :exit, {:noproc, _call} -> not_started("the application :foundation is not running")
+    :exit, _reason -> not_started("the supervisor of ecosystems has ended meanwhile")
+  end
+
+  defp not_started(text), do: {:error, Error.new(:not_started, text)}
 
   @doc false
   # With the steward alone, without any of the user's code: this may run in a supervisor that is not to
@@ -109,30 +119,30 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   @spec start_empty(Config.t(), pid()) ::
           {:ok, pid(), Roster.table()} | :ignore | {:error, term()}
   def start_empty(plan, builder) do
-    with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, plan) do
-      steward = %{id: Steward, start: {Steward, :start_link, [builder]}}
-      {:ok, _steward, table} = DynamicSupervisor.start_child(pid, steward)
-      {:ok, pid, table}
-    end
+    with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, {plan, builder}),
+         do: with_steward(pid, builder)
+  rescue
+    SystemLimitError -> {:error, :system_limit}
+  else
+    {:error, {:system_limit, _stack}} -> {:error, :system_limit}
+    started -> started
   end
 
-  @spec fill(Launch.started(), Config.t(), integer()) :: Launch.result()
-  defp fill({:ok, pid, table}, plan, begun) do
-    with :ok <- Starter.fill(pid, table, plan) do
-      Ecosystem.Events.started(plan, pid, begun)
-      {:ok, pid, table}
-    end
-  end
+  defp with_steward(pid, builder) do
+    steward = %{id: Steward, start: {Steward, :start_link, [builder]}}
 
-  # The name was taken. Who has it may have ended since.
-  defp fill(:ignore, plan, _begun) do
-    case Roster.whereis(plan.id) do
-      {:ok, {pid, _table}} -> {:error, {:already_started, pid}}
-      :error -> {:error, already_exists(plan.id, nil)}
-    end
-  end
+    case DynamicSupervisor.start_child(pid, steward) do
+      {:ok, _steward, table} ->
+        {:ok, pid, table}
 
-  defp fill({:error, _reason} = error, _plan, _begun), do: error
+      {:error, reason} ->
+        Process.exit(pid, :kill)
+        {:error, reason}
+    end
+  catch
+    # Its name has been there since before.
+    :exit, _somebody_ended_it -> {:error, :ended}
+  end
 
   @doc false
   def already_exists(id, pid) do
@@ -141,11 +151,18 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   end
 
   @impl true
-  def init(plan) do
+  def init({plan, builder}) do
+    # Linked to the caller when all has started. So the end of one that does not start is an error, also for
+    # a caller that does not trap exits, and no message to one that does. Until then the steward ends
+    # it if the caller dies.
+    if plan.linked?, do: Process.unlink(builder)
     table = Roster.new(plan)
 
-    if Roster.register(table, plan.id) do
+    if Names.register(table, plan.id) do
       Inheritance.bequeath(table, plan.id)
+
+      # It becomes a child when there can be some; who would be left without it has an owner from here.
+      Steward.start_link(table, plan, builder)
 
       DynamicSupervisor.init(
         strategy: :one_for_one,
@@ -241,40 +258,12 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   """
   @spec add_worker(Ecosystem.ref(), module(), keyword()) :: {:ok, pid()} | {:error, Error.t()}
   def add_worker(ecosystem, module, opts \\ []) do
-    worker!(module, opts)
+    Addable.check!(module, opts)
 
     Handle.with_table(ecosystem, "EcosystemSupervisor.add_worker/3", fn _supervisor, table ->
       Membership.add(table, module, opts)
     end)
   end
-
-  defp worker!(module, opts) do
-    (is_atom(module) && Code.ensure_loaded?(module) && function_exported?(module, :start_link, 1)) ||
-      invalid!("module", "a module that exports start_link/1", module)
-
-    Keyword.keyword?(opts) || invalid!("options", "a keyword list", opts)
-    not_reserved!(opts)
-
-    case opts[:spawn_opt] do
-      given when given in [nil, false] -> :ok
-      true -> function_exported?(module, :start_link, 2) || takes_none!(module)
-      other -> invalid!("option :spawn_opt", "true or false", other)
-    end
-  end
-
-  defp not_reserved!(opts) do
-    # `add_worker/3` adds one.
-    count = for {:count, _} <- opts, do: "option :count is none of add_worker/3, which adds one"
-
-    case Config.reserved(opts, "add_worker/3") ++ Enum.uniq(count) do
-      [] -> :ok
-      faults -> raise ArgumentError, Enum.join(faults, "; ")
-    end
-  end
-
-  @spec takes_none!(module()) :: no_return()
-  defp takes_none!(module),
-    do: invalid!("module", "one that exports start_link/2, as :spawn_opt says", module)
 
   @doc """
   Ends a worker for good: with `:shutdown`, and after the ecosystem's `:shutdown_timeout` by killing it. A
@@ -293,11 +282,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     end)
   end
 
-  def remove_worker(_ecosystem, worker), do: invalid!("worker", "a pid", worker)
-
-  @spec invalid!(String.t(), String.t(), term()) :: no_return()
-  defp invalid!(name, expected, given) do
-    raise ArgumentError, "invalid #{name}: expected #{expected}, got: #{Options.given(given)}"
+  def remove_worker(_ecosystem, worker) do
+    raise ArgumentError, "invalid worker: expected a pid, got: #{Options.given(worker)}"
   end
 
   @doc """

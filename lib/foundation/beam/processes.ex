@@ -9,6 +9,8 @@ defmodule Foundation.BEAM.Processes do
     Handle,
     Health,
     Info,
+    Launch,
+    Names,
     Roster,
     Routes,
     Schema,
@@ -96,6 +98,11 @@ defmodule Foundation.BEAM.Processes do
   When an ecosystem's supervisor is killed, every member ends too, also one that traps exits or is not linked
   to anybody: it is asked by `:shutdown`, and killed after `:shutdown_timeout`. The id is free for another
   ecosystem when all of them have ended: a start under it waits for that.
+
+  An ecosystem of your own tree goes on when the application `:foundation` is stopped. Until that runs again
+  it is found by the struct alone, not by its id or its supervisor's pid. When `Foundation.ProcessRegistry`
+  is started anew by its supervisor, ecosystems are found as before, and have their names in it again soon
+  after.
 
   ## While it starts
 
@@ -199,10 +206,13 @@ defmodule Foundation.BEAM.Processes do
 
     * `:validation_error` - `context.faults` has all that is wrong with the configuration, each a map with
       `:key` and `:message`
-    * `:already_exists` - an ecosystem has that id; `context.supervisor` is it
+    * `:already_exists` - an ecosystem has that id; `context.supervisor` is it, or whoever has taken its
+      name in `Foundation.ProcessRegistry`
     * `:start_failed` - a member did not start: `context.role` and `context.reason`, which is
-      `{:timeout, ms}` where it took too long
-    * `:not_started` - the application `:foundation` is not running
+      `{:timeout, ms}` where it took too long; or the ecosystem did not, then the role is `nil`, and the
+      reason for example `:ended` where somebody has ended it meanwhile, or `:system_limit` where the VM had no
+      room for another process
+    * `:not_started` - the application `:foundation` is not running, or ends meanwhile
 
   ## Configuration
 
@@ -221,8 +231,10 @@ defmodule Foundation.BEAM.Processes do
   @spec spawn_ecosystem(map() | keyword()) :: {:ok, Ecosystem.t()} | {:error, Error.t()}
   def spawn_ecosystem(config) do
     with {:ok, plan} <- Config.new(config),
-         {:ok, supervisor, table} <- EcosystemSupervisor.launch(plan, fn -> launch(plan) end) do
-      monitored(plan, Info.started(supervisor, table))
+         {:ok, supervisor, table} <-
+           Launch.run(plan, fn -> EcosystemSupervisor.under_foundation(plan) end),
+         {:ok, ecosystem} <- Launch.struct(plan, supervisor, table) do
+      monitored(plan, ecosystem)
     else
       {:error, {:already_started, pid}} ->
         {:error, EcosystemSupervisor.already_exists(Config.id(config), pid)}
@@ -230,21 +242,6 @@ defmodule Foundation.BEAM.Processes do
       {:error, %Error{}} = error ->
         error
     end
-  end
-
-  defp launch(plan) do
-    spec = %{
-      id: plan.id,
-      start: {EcosystemSupervisor, :start_empty, [plan, self()]},
-      restart: :temporary,
-      shutdown: :infinity,
-      type: :supervisor
-    }
-
-    DynamicSupervisor.start_child(Foundation.BEAM.Ecosystems, spec)
-  catch
-    :exit, {:noproc, _call} ->
-      {:error, Error.new(:not_started, "the application :foundation is not running")}
   end
 
   defp monitored(%{monitor: false}, ecosystem), do: {:ok, ecosystem}
@@ -386,7 +383,7 @@ defmodule Foundation.BEAM.Processes do
           }
         ]
   def list_ecosystems do
-    for {id, supervisor} <- Roster.all(),
+    for {id, supervisor} <- Names.all(),
         %{} = ecosystem <- [
           Handle.with_table(supervisor, "list_ecosystems/0", &summary(id, &1, &2))
         ],

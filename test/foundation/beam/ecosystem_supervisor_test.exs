@@ -33,6 +33,15 @@ defmodule Foundation.BEAM.EcosystemSupervisorTest do
       assert length(EcosystemSupervisor.list_workers(:keyword)) == 3
     end
 
+    test "what is no configuration is an error of its start" do
+      for config <- [%Foundation.Error{error_type: :a, message: "b"}, nil, [1]] do
+        assert %{id: {EcosystemSupervisor, nil}, start: {module, fun, args}} =
+                 EcosystemSupervisor.child_spec(config)
+
+        assert type(apply(module, fun, args)) == :validation_error
+      end
+    end
+
     test "it ends with the process that it is linked to" do
       test = self()
 

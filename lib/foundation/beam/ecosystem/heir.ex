@@ -5,36 +5,80 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
   # left behind is in its table. Each goes on to a process of its own, `Orphans`, which ends who is
   # left, and the table with it. One that is killed in between leaves the table to this process again.
   #
+  # It also has top supervisors take their names again when the registry has lost them.
+  #
   # It is not the steward who inherits: that may be killed together with its supervisor.
 
   use GenServer
 
-  alias Foundation.BEAM.Ecosystem.{Config, Inheritance, Orphans, Roster}
+  alias Foundation.BEAM.Ecosystem.{Config, Inheritance, Names, Orphans, Roster}
+  alias Foundation.ProcessRegistry
 
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: Inheritance)
 
+  # The state is the processes of the registry, each with a monitor.
   @impl true
   def init(_arg) do
-    for {id, table, top} <- Inheritance.all(), do: adopt(id, table, top)
-    {:ok, nil}
+    for table <- :ets.all(), :ets.info(table, :name) == Roster, do: list(table)
+    {:ok, registry([]), {:continue, :adopt}}
   end
 
-  # Those of a time when another was the heir. Supervisors may be busy: each is asked for itself.
+  @impl true
+  def handle_continue(:adopt, state) do
+    adopt_all()
+    {:noreply, state}
+  end
+
+  # One of a tree of somebody's own may be from before the application was started anew.
+  defp list(table) do
+    {id, top, _started_at, _config} = Roster.about(table)
+    if :ets.info(table, :owner) == top, do: Inheritance.list(id, table, top)
+  rescue
+    # It has ended meanwhile.
+    ArgumentError -> false
+  end
+
+  # Those of a time when another was the heir, or the registry. Supervisors may be busy: each is asked for
+  # itself.
+  defp adopt_all, do: for({id, table, top} <- Inheritance.all(), do: adopt(id, table, top))
+
   defp adopt(id, table, top) do
-    if :ets.info(table, :owner) == :undefined do
-      Inheritance.forget(id, table)
-    else
-      child = %{id: __MODULE__, start: {__MODULE__, :bequeath, []}, restart: :temporary}
-      spawn(fn -> DynamicSupervisor.start_child(top, child) end)
+    if :ets.info(table, :owner) == :undefined,
+      do: Inheritance.forget(id, table),
+      else: spawn(fn -> ask(id, top) end)
+  end
+
+  defp ask(id, top) do
+    child = %{id: __MODULE__, start: {__MODULE__, :bequeath, []}, restart: :temporary}
+    DynamicSupervisor.start_child(top, child)
+
+    # One that had found the name free is about to end.
+    with pid when pid not in [nil, top] <- Names.registered(id) do
+      monitor = Process.monitor(pid)
+      receive(do: ({:DOWN, ^monitor, :process, ^pid, _reason} -> ask(id, top)))
     end
+  catch
+    :exit, _it_has_ended -> :ok
   end
 
   @doc "As a child that does not start: this runs in the top supervisor, who alone may say it."
   @spec bequeath(Roster.table(), Config.t()) :: :ignore
-  def bequeath(table, _plan) do
+  def bequeath(table, plan) do
     Inheritance.bequeath(table)
+    Names.register(table, plan.id)
     :ignore
+  end
+
+  # All processes of the registry are started anew when one ends, and what they knew is gone.
+  defp registry(known) do
+    pids = for {_, pid, _, _} <- Supervisor.which_children(ProcessRegistry), is_pid(pid), do: pid
+    for pid <- pids -- known, do: :erlang.monitor(:process, pid, tag: :registry)
+    pids
+  catch
+    :exit, _it_is_started_anew_itself ->
+      Process.send_after(self(), {:registry, nil, :process, nil, nil}, 10)
+      known
   end
 
   @impl true
@@ -46,12 +90,21 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
     {:noreply, state}
   end
 
+  def handle_info({:registry, _monitor, :process, pid, _reason}, state) do
+    {:noreply, registry(List.delete(state, pid)), {:continue, :adopt}}
+  end
+
   def handle_info(_other, state), do: {:noreply, state}
 
   defp hand_on(table, top) do
     :ets.give_away(table, spawn(Orphans, :run, []), top)
   rescue
     # Killed before it had the table; or somebody has deleted that.
-    ArgumentError -> if :ets.info(table, :owner) == self(), do: hand_on(table, top)
+    ArgumentError ->
+      if :ets.info(table, :owner) == self(), do: hand_on(table, top)
+
+    # No room for another process: there is when these have ended.
+    SystemLimitError ->
+      Process.send_after(self(), {:"ETS-TRANSFER", table, top, nil}, 10)
   end
 end

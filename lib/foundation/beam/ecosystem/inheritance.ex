@@ -5,6 +5,8 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   # it is gone, also where its top supervisor was killed: so one that starts anew under the same id finds
   # out about the one before, without a question to any process.
   #
+  # Ecosystems are found here as well, see `Names`.
+  #
   # The application owns the list. `Heir` is registered under this name.
 
   alias Foundation.BEAM.Ecosystem.Roster
@@ -22,7 +24,7 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   @spec bequeath(Roster.table(), id()) :: true
   def bequeath(table, id) do
     # First onto the list: an heir that is started just now asks for what it finds there.
-    :ets.insert(__MODULE__, {id, table, self()})
+    list(id, table, self())
     bequeath(table)
   end
 
@@ -34,6 +36,50 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   @spec all() :: [{id(), Roster.table(), pid()}]
   def all, do: :ets.tab2list(__MODULE__)
 
+  @doc "Whether there is a list, and with it the application."
+  @spec running?() :: boolean()
+  def running?, do: :ets.whereis(__MODULE__) != :undefined
+
+  @doc "The ecosystem that has that id and lives."
+  @spec find(id()) :: {:ok, {pid(), Roster.table()}} | :error
+  def find(id) do
+    case living(:ets.lookup(__MODULE__, id)) do
+      # The first: another that found the name free is about to end for this one.
+      [{_id, table, top} | _] -> {:ok, {top, table}}
+      [] -> :error
+    end
+  rescue
+    # The application is not running.
+    ArgumentError -> :error
+  end
+
+  @doc "The one of that top supervisor."
+  @spec of(pid()) :: {:ok, {pid(), Roster.table()}} | :error
+  def of(top) do
+    case living(:ets.match_object(__MODULE__, {:_, :_, top})) do
+      [{_id, table, top} | _] -> {:ok, {top, table}}
+      [] -> :error
+    end
+  rescue
+    ArgumentError -> :error
+  end
+
+  @doc "All that live."
+  @spec living() :: [{id(), Roster.table(), pid()}]
+  def living do
+    living(all())
+  rescue
+    ArgumentError -> []
+  end
+
+  defp living(listed), do: Enum.filter(listed, fn {_, table, top} -> living?(table, top) end)
+
+  defp living?(table, top), do: :ets.info(table, :owner) == top and Process.alive?(top)
+
+  @doc "Puts a living one onto the list, if it is not there."
+  @spec list(id(), Roster.table(), pid()) :: true
+  def list(id, table, top), do: :ets.insert(__MODULE__, {id, table, top})
+
   @doc "Takes the table off the list: nobody of that ecosystem is left."
   @spec forget(id(), Roster.table()) :: true
   def forget(id, table) do
@@ -43,10 +89,22 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
     ArgumentError -> true
   end
 
-  @doc "Whether somebody may be left of an ecosystem that had the id before that of the table."
-  @spec anybody_before?(id(), Roster.table()) :: boolean()
-  def anybody_before?(id, table),
-    do: Enum.any?(:ets.lookup(__MODULE__, id), &(elem(&1, 1) != table))
+  @doc "Whether somebody may be left of an ecosystem that had the id before that of the table, or it lives."
+  @spec before(id(), Roster.table()) :: :nobody | :ending | {:living, pid()}
+  def before(id, table) do
+    case for({_, other, _} = entry <- :ets.lookup(__MODULE__, id), other != table, do: entry) do
+      [] ->
+        :nobody
+
+      others ->
+        case living(others) do
+          [{_, _, top} | _] -> {:living, top}
+          [] -> :ending
+        end
+    end
+  rescue
+    ArgumentError -> :nobody
+  end
 
   @doc "Returns when nobody is left of ecosystems that had the id and whose top supervisor has ended."
   @spec await(id()) :: :ok

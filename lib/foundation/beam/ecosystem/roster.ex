@@ -36,9 +36,8 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #
   # Rows are small on purpose: there is one for each of perhaps a hundred thousand workers.
 
-  alias Foundation.BEAM.Ecosystem.Config
+  alias Foundation.BEAM.Ecosystem.{Config, Names}
   alias Foundation.BEAM.{SharedStore, Topology}
-  alias Foundation.ProcessRegistry
 
   @type table :: :ets.tid() | atom()
 
@@ -256,45 +255,6 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
 
   # Finding
 
-  @key :ecosystem_supervisor
-
-  @doc "Gives the calling process the name of that ecosystem; `false` where another has it."
-  @spec register(table(), Foundation.BEAM.Ecosystem.id()) :: boolean()
-  # Directly: an id has been checked, and a start is to cost little.
-  def register(table, id) do
-    match?(
-      {:ok, _},
-      Registry.register(ProcessRegistry, {:production, {@key, id}}, %{table: table})
-    )
-  end
-
-  @spec whereis(Foundation.BEAM.Ecosystem.id()) :: {:ok, {pid(), table()}} | :error
-  def whereis(id) do
-    case ProcessRegistry.lookup_with_metadata(:production, {@key, id}) do
-      {:ok, {pid, %{table: table}}} -> {:ok, {pid, table}}
-      _nobody -> :error
-    end
-  end
-
-  @doc "The table of a top supervisor."
-  @spec of(pid()) :: {:ok, {pid(), table()}} | :error
-  def of(supervisor) when node(supervisor) == node() do
-    keys = Registry.keys(ProcessRegistry, supervisor)
-
-    id =
-      Enum.find_value(keys, :error, fn key ->
-        with {:production, {@key, id}} <- key, do: {:ok, id}
-      end)
-
-    with {:ok, id} <- id,
-         {:ok, {^supervisor, _table}} = found <- whereis(id),
-         do: found,
-         else: (_ -> :error)
-  end
-
-  def of(_elsewhere), do: :error
-
-  @doc "Ids and top supervisors of all ecosystems of the node, in no order."
-  @spec all() :: [{Foundation.BEAM.Ecosystem.id(), pid()}]
-  def all, do: for({{@key, id}, pid} <- ProcessRegistry.list(:production), do: {id, pid})
+  defdelegate whereis(id), to: Names
+  defdelegate of(supervisor), to: Names
 end

@@ -76,7 +76,19 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
     members = Reaper.members(table)
     monitor = Process.monitor(supervisor)
 
-    # In a process of its own: replies that come too late stay there.
+    orderly(supervisor, table, timeout)
+    Reaper.kill_tree(supervisor, table)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
+    end
+
+    Enum.each(members, &Reaper.gone(&1, 1))
+    Inheritance.gone(table)
+  end
+
+  # In a process of its own: replies that come too late stay there.
+  defp orderly(supervisor, table, timeout) do
     {stopper, stopping} = spawn_monitor(fn -> in_order(supervisor, table) end)
 
     receive do
@@ -86,15 +98,9 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
         Process.demonitor(stopping, [:flush])
         Process.exit(stopper, :kill)
     end
-
-    Reaper.kill_tree(supervisor, table)
-
-    receive do
-      {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
-    end
-
-    Enum.each(members, &Reaper.gone(&1, 1))
-    Inheritance.gone(table)
+  rescue
+    # There is no room for it, nor for what supervisors need to end somebody.
+    SystemLimitError -> :ok
   end
 
   # Workers of all supervisors at once, then the coordinator, then the rest.

@@ -22,7 +22,8 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
         Steward.ready(table)
 
       {:error, number, reason} ->
-        error = failed(plan, fault(table, number, reason))
+        {number, reason} = fault(table, number, reason)
+        error = failed(plan, number, reason)
         Shutdown.stop(supervisor, table, Shutdown.limit(plan))
         {:error, error}
     end
@@ -58,13 +59,21 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   defp workers(supervisor, table, plan, [first | others]) do
     beside =
       for {part, specs} <- others do
-        spawn_monitor(fn -> exit({:part, part(supervisor, table, plan, part, specs)}) end)
+        beside(fn -> exit({:part, part(supervisor, table, plan, part, specs)}) end)
       end
 
     {part, specs} = first
     result = part(supervisor, table, plan, part, specs)
     Enum.find([result | Enum.map(beside, &await/1)], :ok, &(&1 != :ok))
   end
+
+  defp beside(fun) do
+    spawn_monitor(fun)
+  rescue
+    SystemLimitError -> nil
+  end
+
+  defp await(nil), do: {:error, nil, :system_limit}
 
   defp await({pid, monitor}) do
     receive do
@@ -97,7 +106,12 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
     ArgumentError -> {number, reason}
   end
 
-  defp failed(plan, {number, reason}) do
+  @doc "The error of a start that failed at a member, or at none."
+  @spec failed(Config.t(), non_neg_integer() | nil, term()) :: Error.t()
+  # As `spawn` raises it in a supervisor.
+  def failed(plan, number, {:system_limit, [_ | _]}), do: failed(plan, number, :system_limit)
+
+  def failed(plan, number, reason) do
     role = number && Roster.role(number)
     context = %{id: plan.id, role: role, reason: reason}
     Error.new(:start_failed, "the ecosystem did not start: #{who(role)} #{why(reason)}", context)
@@ -108,5 +122,7 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   defp who({:worker, number}), do: "worker #{number}"
 
   defp why({:timeout, ms}), do: "took more than #{ms} ms"
+  defp why(:ended), do: "were ended meanwhile"
+  defp why(:system_limit), do: "failed: the VM has no room for another process"
   defp why(reason), do: "failed: #{Reason.text(reason)}"
 end

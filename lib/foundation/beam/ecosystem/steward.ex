@@ -56,11 +56,20 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   @doc "Starts it below the calling top supervisor; `builder` is the process that starts the members."
   @spec start_link(Roster.table(), Config.t(), pid()) :: {:ok, pid(), Roster.table()}
   def start_link(table, plan, builder) do
+    # The top supervisor starts it in its own `init`, and then as the child that it is.
+    steward = Roster.get(table, :steward)
+
+    if is_pid(steward) and Process.alive?(steward),
+      do: {:ok, steward, table},
+      else: {:ok, start(table, plan, builder), table}
+  end
+
+  defp start(table, plan, builder) do
     # Nothing in its start can fail: nobody need wait for it.
     arg = {table, Config.without_data(plan), self(), builder}
     pid = :proc_lib.spawn_link(__MODULE__, :init, [arg])
     Roster.put(table, :steward, pid)
-    {:ok, pid, table}
+    pid
   end
 
   @doc "Tells that all members have started."

@@ -3,7 +3,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
   use ExUnit.Case, async: false
   use Foundation.Ecosystems
 
-  alias Foundation.BEAM.Ecosystem.{Config, Roster, Routes, Steward}
+  alias Foundation.BEAM.Ecosystem.{Config, Launch, Roster, Routes, Steward}
   alias Foundation.{Error, Telemetry}
 
   @moduletag :capture_log
@@ -166,10 +166,10 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
   end
 
   # As `EcosystemSupervisor.start_empty/2` does it, with a pause in between.
-  test "who subscribes when there is its name and no process of it yet is told" do
+  test "who subscribes when there is its name and no child of it yet is told" do
     Process.flag(:trap_exit, true)
     {:ok, plan} = Config.new(Member.config(id: :held))
-    {:ok, supervisor} = DynamicSupervisor.start_link(EcosystemSupervisor, plan)
+    {:ok, supervisor} = DynamicSupervisor.start_link(EcosystemSupervisor, {plan, self()})
     assert {:ok, []} = Processes.subscribe(:held)
     assert :ok = Processes.unsubscribe(:held)
     assert {:ok, []} = Processes.subscribe(:held)
@@ -177,7 +177,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
     steward = %{id: Steward, start: {Steward, :start_link, [self()]}}
     {:ok, _steward, table} = DynamicSupervisor.start_child(supervisor, steward)
     empty = fn -> {:ok, supervisor, table} end
-    {:ok, _pid, _table} = EcosystemSupervisor.launch(plan, empty)
+    {:ok, _pid, _table} = Launch.run(plan, empty)
     assert_receive {:members_changed, :held, %{joined: [_, _, _, _], left: []}}
     assert :ok = Processes.shutdown_ecosystem(:held)
   end
