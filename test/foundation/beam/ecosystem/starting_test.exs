@@ -73,7 +73,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
       # Of the supervisor's behaviour, and for the start.
       :start_link,
       :start_empty,
-      :launch,
+      :under_foundation,
       :init,
       :already_exists
     ]
