@@ -11,6 +11,7 @@ defmodule Foundation.Application do
       # Later, a busy scheduler could be in the way of asking.
       Foundation.BEAM.Memory.OS.carrier?()
       Foundation.BEAM.Ecosystem.Inheritance.new()
+      Foundation.BEAM.Ecosystem.Heir.outlived()
       Supervisor.start_link(children(), strategy: :one_for_one, name: Foundation.Supervisor)
     end
   end

@@ -17,10 +17,25 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
   @spec start_link(keyword()) :: GenServer.on_start()
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: Inheritance)
 
+  @doc "Lists ecosystems of trees of somebody's own that are from before the application was started anew."
+  @spec outlived() :: :ok
+  # Before anybody can start one: who is refused has a table as well.
+  def outlived do
+    tables = for table <- :ets.all(), :ets.info(table, :name) == Roster, do: table
+    Enum.each(tables, &list/1)
+  end
+
+  defp list(table) do
+    {id, top, _started_at, _config} = Roster.about(table)
+    if :ets.info(table, :owner) == top, do: Inheritance.list(id, table, top)
+  rescue
+    # It has ended meanwhile, or is no ecosystem's.
+    _error in [ArgumentError, MatchError] -> false
+  end
+
   # The state is the processes of the registry, each with a monitor.
   @impl true
   def init(_arg) do
-    for table <- :ets.all(), :ets.info(table, :name) == Roster, do: list(table)
     {:ok, registry([]), {:continue, :adopt}}
   end
 
@@ -28,15 +43,6 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
   def handle_continue(:adopt, state) do
     adopt_all()
     {:noreply, state}
-  end
-
-  # One of a tree of somebody's own may be from before the application was started anew.
-  defp list(table) do
-    {id, top, _started_at, _config} = Roster.about(table)
-    if :ets.info(table, :owner) == top, do: Inheritance.list(id, table, top)
-  rescue
-    # It has ended meanwhile.
-    ArgumentError -> false
   end
 
   # Those of a time when another was the heir, or the registry. Supervisors may be busy: each is asked for
@@ -55,8 +61,8 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
 
     # One that had found the name free is about to end.
     with pid when pid not in [nil, top] <- Names.registered(id) do
-      monitor = Process.monitor(pid)
-      receive(do: ({:DOWN, ^monitor, :process, ^pid, _reason} -> ask(id, top)))
+      for ended <- [pid, top], do: Process.monitor(ended)
+      receive(do: ({:DOWN, _monitor, :process, _pid, _reason} -> ask(id, top)))
     end
   catch
     :exit, _it_has_ended -> :ok
