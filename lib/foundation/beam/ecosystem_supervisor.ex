@@ -101,7 +101,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   end
 
   @doc false
-  @spec under_foundation(Config.t()) :: {:ok, pid(), Roster.table()} | :ignore | {:error, term()}
+  @spec under_foundation(Config.t()) ::
+          {:ok, pid(), Roster.table()} | {:ok, pid()} | :ignore | {:error, term()}
   def under_foundation(plan) do
     start = {__MODULE__, :start_empty, [plan, self()]}
     spec = %{id: plan.id, start: start, restart: :temporary, type: :supervisor}

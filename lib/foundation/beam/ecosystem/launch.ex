@@ -20,7 +20,9 @@ defmodule Foundation.BEAM.Ecosystem.Launch do
 
   alias Foundation.Error
 
-  @type empty :: (() -> {:ok, pid(), Roster.table()} | :ignore | {:error, term()})
+  # `{:ok, pid}` is what `DynamicSupervisor` might give as well, and does not.
+  @type empty ::
+          (() -> {:ok, pid(), Roster.table()} | {:ok, pid()} | :ignore | {:error, term()})
   @type result ::
           {:ok, pid(), Roster.table()} | {:error, Error.t() | {:already_started, pid()}}
 
