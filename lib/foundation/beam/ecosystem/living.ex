@@ -7,11 +7,19 @@ defmodule Foundation.BEAM.Ecosystem.Living do
 
   @doc "Those of the processes that have not ended, in their order."
   @spec of([pid()]) :: [pid()]
+  def of([]), do: []
+
   def of(pids) do
     monitors = Enum.map(pids, &{&1, Process.monitor(&1)})
+    # The VM keeps back what was sent last, to send it along with more to the same process.
+    more = Process.monitor(List.last(pids))
     arrived()
-    for {pid, monitor} <- monitors, Process.demonitor(monitor, [:flush, :info]), do: pid
+    Process.demonitor(more, [:flush])
+    # Who monitors itself does not.
+    for {pid, monitor} <- monitors, still?(monitor) or pid == self(), do: pid
   end
+
+  defp still?(monitor), do: Process.demonitor(monitor, [:flush, :info])
 
   @spec living?(pid()) :: boolean()
   def living?(pid), do: of([pid]) != []
