@@ -10,7 +10,7 @@ defmodule Foundation.BEAM.Ecosystem.Additions do
   #     steward `{:timeout, ms}` when that is too long ago
   #   * a worker that was removed has `{{:left, pid}, number}` until a steward has told of it
 
-  alias Foundation.BEAM.Ecosystem.{Config, Roster, Snapshots, Tell}
+  alias Foundation.BEAM.Ecosystem.{Config, Living, Roster, Snapshots, Tell}
 
   @doc "Somebody adds a worker of that number."
   @spec begin(Roster.table(), pos_integer()) :: true
@@ -48,7 +48,7 @@ defmodule Foundation.BEAM.Ecosystem.Additions do
   @spec back?(Roster.table(), pos_integer()) :: boolean()
   def back?(table, number) do
     case Roster.member(table, number) do
-      {_, pid, _, _, _, _} -> not Process.alive?(pid)
+      {_, pid, _, _, _, _} -> not Living.living?(pid)
       nil -> false
     end
   end
@@ -75,9 +75,15 @@ defmodule Foundation.BEAM.Ecosystem.Additions do
   @spec entered(Roster.table(), pos_integer(), result) :: result | {:error, term()}
         when result: term()
   def entered(table, number, {:first, pid, _coordinator} = started) do
-    finish(table, number)
-    Tell.steward(table, {:added, number, pid})
-    started
+    case finish(table, number) do
+      nil ->
+        Tell.steward(table, {:added, number, pid})
+        started
+
+      # It has come out of its `init` all the same, and may be killed now: who adds it takes it away.
+      fault ->
+        {:error, fault}
+    end
   end
 
   def entered(table, number, not_started) do
@@ -107,14 +113,14 @@ defmodule Foundation.BEAM.Ecosystem.Additions do
   def overdue(table, number, %{start_timeout: ms}) do
     with [{key, supervisor, begun, _fault}] when is_pid(supervisor) <-
            :ets.lookup(table, {:adding, number}),
-         true <- Process.alive?(supervisor) do
+         true <- Living.living?(supervisor) do
       limit = System.convert_time_unit(ms, :millisecond, :native)
 
-      if System.monotonic_time() - begun >= limit do
-        :ets.update_element(table, key, {4, {:timeout, ms}})
-        {:overdue, supervisor}
-      else
-        :in_time
+      cond do
+        System.monotonic_time() - begun < limit -> :in_time
+        :ets.update_element(table, key, {4, {:timeout, ms}}) -> {:overdue, supervisor}
+        # Meanwhile.
+        true -> :ended
       end
     else
       _started_or_failed -> :ended

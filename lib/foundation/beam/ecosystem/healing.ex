@@ -171,7 +171,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   @doc "A member is back; its end may not have been heard of yet."
   @spec restarted(struct(), non_neg_integer(), pid(), pid(), {integer(), integer()}) :: struct()
   def restarted(state, number, old, new, {begun, ended}) do
-    state = Watch.moved(%{state | progress: {0, ended}}, number, ended)
+    state = Watch.moved(state, number, ended)
     role = Roster.role(number)
     told? = is_map_key(state.pending, old)
     left = if told?, do: [], else: [{role, old}]

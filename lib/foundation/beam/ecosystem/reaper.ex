@@ -56,8 +56,12 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
   Kills a supervisor and all that it has started, whatever state they are in, and waits for their
   ends. The steward ends by itself when its supervisor does: it never waits.
   """
-  @spec kill_tree(pid(), Roster.table() | nil) :: :ok
-  def kill_tree(supervisor, table \\ nil) do
+  @spec kill_tree(pid() | nil, Roster.table() | nil) :: :ok
+  def kill_tree(supervisor, table \\ nil)
+  # It has not started yet.
+  def kill_tree(nil, nil), do: :ok
+
+  def kill_tree(supervisor, table) do
     # A supervisor that waits for the ends of its children has unlinked them, supervisors as well, one of
     # which may have a member in its `init`.
     trees = Enum.flat_map([supervisor | supervisors(table)], &tree/1)
@@ -99,9 +103,17 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
   supervisor does not know it yet.
   """
   @spec children(pid()) :: [pid()]
-  def children(pid) do
+  def children(pid), do: pid |> links() |> children(pid)
+
+  @doc "Those of the processes that it has started."
+  @spec children([pid()], pid()) :: [pid()]
+  def children(pids, parent), do: Enum.filter(pids, &(parent(&1) == parent))
+
+  @doc "Processes that it is linked to."
+  @spec links(pid()) :: [pid()]
+  def links(pid) do
     case Process.info(pid, :links) do
-      {:links, links} -> for link <- links, is_pid(link), parent(link) == pid, do: link
+      {:links, links} -> Enum.filter(links, &is_pid/1)
       nil -> []
     end
   end

@@ -8,7 +8,7 @@ defmodule Foundation.BEAM.Ecosystem.Revival do
 
   require Logger
 
-  alias Foundation.BEAM.Ecosystem.{Members, Roster, Workers}
+  alias Foundation.BEAM.Ecosystem.{Living, Members, Roster, Workers}
 
   # Milliseconds in which a supervisor answers that does not start somebody just now.
   @patience 1_000
@@ -45,7 +45,7 @@ defmodule Foundation.BEAM.Ecosystem.Revival do
     for number <- numbers,
         :restarting not in children,
         {_, pid, _, _, _, module} <- [Roster.member(table, number)],
-        not Process.alive?(pid) do
+        not Living.living?(pid) do
       if pid in children, do: warn_once(table, module)
       bring_back(part, supervisor, table, plan, number, pid)
     end

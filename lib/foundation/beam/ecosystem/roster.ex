@@ -174,10 +174,6 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
     table |> :ets.select([{row, [{:is_integer, :"$1"}], [:"$1"]}]) |> List.first()
   end
 
-  @doc "How much has been started so far, as a figure that only grows until all is."
-  @spec progress(table()) :: non_neg_integer()
-  def progress(table), do: :ets.info(table, :size)
-
   @doc "The number of the next worker."
   @spec next(table()) :: pos_integer()
   def next(table), do: :ets.update_counter(table, :next, 1)

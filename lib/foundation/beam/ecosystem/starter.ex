@@ -15,21 +15,22 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   @doc "Starts all members below a top supervisor; `:ok`, or the error with nothing left running."
   @spec fill(pid(), Roster.table(), Config.t()) :: :ok | {:error, Error.t()}
   def fill(supervisor, table, plan) do
-    case members(supervisor, table, plan) do
-      :ok ->
-        # Before the steward lets go of this process.
-        if plan.linked?, do: Process.link(supervisor)
-        Steward.ready(table)
-
-      {:error, number, reason} ->
-        {number, reason} = fault(table, number, reason)
+    # Whom the steward has given up may have started all the same, and be killed now.
+    with :ok <- members(supervisor, table, plan),
+         :none <- fault(table, :none) do
+      # Before the steward lets go of this process.
+      if plan.linked?, do: Process.link(supervisor)
+      Steward.ready(table)
+    else
+      fault_or_error ->
+        {:error, number, reason} = fault(table, fault_or_error)
         error = failed(plan, number, reason)
         Shutdown.stop(supervisor, table, Shutdown.limit(plan))
         {:error, error}
     end
   end
 
-  # Workers of each supervisor start beside each other, those of the first one in this process.
+  # Workers of each supervisor start beside each other; where there is one, in this process.
   defp members(supervisor, table, plan) do
     {first, parts, last} = Members.specs(plan)
 
@@ -56,30 +57,41 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   defp coordinator({:shutdown, {:failed_to_start_child, :coordinator, reason}}), do: reason
   defp coordinator(reason), do: reason
 
-  defp workers(supervisor, table, plan, [first | others]) do
-    beside =
-      for {part, specs} <- others do
-        beside(fn -> exit({:part, part(supervisor, table, plan, part, specs)}) end)
-      end
+  defp workers(supervisor, table, plan, [{part, specs}]),
+    do: part(supervisor, table, plan, part, specs)
 
-    {part, specs} = first
-    result = part(supervisor, table, plan, part, specs)
-    Enum.find([result | Enum.map(beside, &await/1)], :ok, &(&1 != :ok))
+  defp workers(supervisor, table, plan, parts) do
+    start = fn {part, specs} -> part(supervisor, table, plan, part, specs) end
+    beside(parts, start, %{})
   end
 
-  defp beside(fun) do
-    spawn_monitor(fun)
+  defp beside([], _start, begun), do: await(begun)
+
+  defp beside([part | parts], start, begun) do
+    {pid, monitor} = spawn_monitor(fn -> exit({:part, start.(part)}) end)
+    beside(parts, start, Map.put(begun, monitor, pid))
   rescue
-    SystemLimitError -> nil
+    SystemLimitError -> failed_part(begun, :system_limit)
   end
 
-  defp await(nil), do: {:error, nil, :system_limit}
+  # Where one has failed, nobody waits for the others.
+  defp await(parts) when parts == %{}, do: :ok
 
-  defp await({pid, monitor}) do
+  defp await(parts) do
     receive do
-      {:DOWN, ^monitor, :process, ^pid, {:part, result}} -> result
-      {:DOWN, ^monitor, :process, ^pid, reason} -> {:error, nil, reason}
+      {:DOWN, monitor, :process, _pid, reason} when is_map_key(parts, monitor) ->
+        parts = Map.delete(parts, monitor)
+        if reason == {:part, :ok}, do: await(parts), else: failed_part(parts, reason)
     end
+  end
+
+  defp failed_part(others, reason) do
+    for {monitor, pid} <- others do
+      Process.demonitor(monitor, [:flush])
+      Process.exit(pid, :kill)
+    end
+
+    with {:part, error} <- reason, do: error, else: (_ -> {:error, nil, reason})
   end
 
   defp part(supervisor, table, plan, part, specs) do
@@ -97,13 +109,13 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
   end
 
   # What the steward has given up is what failed; the rest follows from it.
-  defp fault(table, number, reason) do
+  defp fault(table, otherwise) do
     case :ets.lookup(table, :fault) do
-      [{:fault, number, reason}] -> {number, reason}
-      [] -> {number, reason}
+      [{:fault, number, reason}] -> {:error, number, reason}
+      [] -> otherwise
     end
   rescue
-    ArgumentError -> {number, reason}
+    ArgumentError -> otherwise
   end
 
   @doc "The error of a start that failed at a member, or at none."

@@ -108,8 +108,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
       id: plan.id,
       supervisor: supervisor,
       plan: plan,
-      begun: System.monotonic_time(),
-      progress: {0, System.monotonic_time()}
+      begun: System.monotonic_time()
     }
 
     # Before the roster is read: whoever starts a member after that tells this process of it.

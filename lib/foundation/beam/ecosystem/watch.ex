@@ -7,9 +7,12 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
 
   alias Foundation.BEAM.Ecosystem.{Additions, Reaper, Revival, Roster}
 
+  # Milliseconds until a start that has been given up is looked at once more.
+  @again 1_000
+
   @doc "Begins to watch the start of an ecosystem."
   @spec start(struct()) :: struct()
-  def start(state), do: schedule(state)
+  def start(state), do: schedule(%{state | progress: %{0 => {0, state.begun}}})
 
   @doc "Begins to watch restarts and additions, where there is somebody to wait for."
   @spec restarts(struct()) :: struct()
@@ -31,8 +34,17 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   defp schedule(%{watching?: true} = state), do: state
 
   defp schedule(state) do
-    Process.send_after(self(), :watch, max(1, div(state.plan.start_timeout, 4)))
+    Process.send_after(self(), :watch, max(1, pause(state)))
     %{state | watching?: true}
+  end
+
+  defp pause(%{ready?: true, plan: plan}), do: div(plan.start_timeout, 4)
+
+  # Who waits for the whole is told in time, however long each may take.
+  defp pause(%{plan: plan, begun: begun}) do
+    passed = System.convert_time_unit(System.monotonic_time() - begun, :native, :millisecond)
+    left = if passed < plan.startup_timeout, do: plan.startup_timeout - passed, else: @again
+    min(div(plan.start_timeout, 4), left)
   end
 
   @doc "Looks whether anything has gone on since the last time."
@@ -42,58 +54,69 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   def look(state),
     do: %{state | watching?: false} |> added() |> restarting() |> restarts()
 
+  # Supervisors start their members beside each other, and each is watched by itself: `progress` has for
+  # each part the number that it is at, and since when.
   defp starting(%{builder: nil} = state), do: state
 
-  defp starting(%{table: table, plan: plan} = state) do
+  defp starting(%{plan: plan} = state) do
     now = System.monotonic_time()
-    count = Roster.progress(table)
-    {before, since} = state.progress
-    state = if count == before, do: state, else: %{state | progress: {count, now}}
+    state = %{state | progress: progress(state, now)}
 
-    cond do
-      over?(now - state.begun, plan.startup_timeout) -> give_up(state, plan.startup_timeout)
-      count == before and over?(now - since, plan.start_timeout) -> too_long(state)
-      true -> :ok
-    end
+    if over?(now - state.begun, plan.startup_timeout),
+      do: give_up(state, plan.startup_timeout),
+      else: late(state, now)
 
     schedule(state)
+  end
+
+  defp progress(%{table: table, plan: plan, progress: before, moved: moved}, now) do
+    for {part, number} <- missing(table, plan, before), into: %{} do
+      case before do
+        %{^part => {^number, since}} -> {part, {number, last(moved, [part], since)}}
+        _it_has_moved -> {part, {number, now}}
+      end
+    end
+  end
+
+  # Who comes next in each part that is not complete. When all are: members may be restarted still, and
+  # the supervisor of the coordinator has something to start after them.
+  defp missing(table, plan, before) do
+    parts =
+      for part <- 1..plan.parts,
+          number = next(table, plan, at(before, part)),
+          do: {part, number}
+
+    cond do
+      Roster.member(table, 0) == nil -> [{0, 0}]
+      parts == [] -> [{0, :all}]
+      true -> parts
+    end
+  end
+
+  defp at(before, part), do: before |> Map.get(part, {part, nil}) |> elem(0)
+
+  defp next(_table, %{count: count}, number) when number > count, do: nil
+
+  defp next(table, plan, number) do
+    if Roster.member(table, number), do: next(table, plan, number + plan.parts), else: number
   end
 
   @doc "Whether a duration in native units is that many milliseconds, or more."
   @spec over?(integer(), pos_integer()) :: boolean()
   def over?(duration, ms), do: System.convert_time_unit(duration, :native, :millisecond) >= ms
 
-  defp too_long(%{table: table, plan: plan}) do
-    case missing(table, plan) do
-      [] ->
-        :ok
+  defp late(%{table: table, plan: plan, progress: progress}, now) do
+    late = for {_, {_, since}} = at <- progress, over?(now - since, plan.start_timeout), do: at
 
-      [first | _] = missing ->
-        Roster.fault(table, first, {:timeout, plan.start_timeout})
+    # Before anybody is killed for it: see `Starter`.
+    with [{_part, {number, _since}} | _] when number != :all <- late,
+         do: Roster.fault(table, number, {:timeout, plan.start_timeout})
 
-        missing
-        |> Enum.map(&part(&1, plan))
-        |> Enum.uniq()
-        |> Enum.each(&unblock(supervisor(table, &1), table, plan, &1, []))
-    end
+    for {part, _at} <- late, do: unblock(starter(table, part), table, plan, part, [])
   end
 
-  # The next one of each supervisor.
-  defp missing(table, plan) do
-    if Roster.member(table, 0) do
-      for part <- 1..plan.parts, number = next(table, plan, part), do: number
-    else
-      [0]
-    end
-  end
-
-  defp next(table, plan, part) do
-    numbers = Stream.iterate(part, &(&1 + plan.parts))
-
-    numbers
-    |> Stream.take_while(&(&1 <= plan.count))
-    |> Enum.find(&(Roster.member(table, &1) == nil))
-  end
+  # A part whose supervisor is still to be started waits for the one above.
+  defp starter(table, part), do: supervisor(table, part) || supervisor(table, 0)
 
   defp part(0, _plan), do: 0
   defp part(number, plan), do: Roster.part(number, plan.parts)
@@ -142,28 +165,35 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   # keeps the supervisor, or it has nothing to do. In a process of its own: to look may take time.
   defp unblock(nil, _table, _plan, _part, _numbers), do: nil
 
-  defp unblock(supervisor, table, plan, part, numbers) do
-    spawn(fn ->
-      case strangers(supervisor, table, plan) do
-        [] ->
-          # It may have begun to start another meanwhile.
-          if Revival.run(supervisor, table, plan, part, numbers) == :busy and
-               strangers(supervisor, table, plan) == [],
-             do: Reaper.kill_tree(supervisor)
+  defp unblock(supervisor, table, plan, part, numbers),
+    do: spawn(fn -> unblock_now(supervisor, table, plan, part, numbers) end)
 
-        strangers ->
-          Enum.each(strangers, &Process.exit(&1, :kill))
-      end
-    end)
+  defp unblock_now(supervisor, table, plan, part, numbers) do
+    case strangers(supervisor, table, plan) do
+      [] ->
+        # It may have begun to start another meanwhile.
+        if Revival.run(supervisor, table, plan, part, numbers) == :busy and
+             strangers(supervisor, table, plan) == [],
+           do: Reaper.kill_tree(supervisor)
+
+      strangers ->
+        # One of them may have come out of it just now.
+        for pid <- strangers, Roster.place(table, pid) == nil, do: Process.exit(pid, :kill)
+    end
+  rescue
+    error in ArgumentError ->
+      # The table is gone with the ecosystem.
+      if :ets.info(table, :owner) != :undefined, do: reraise(error, __STACKTRACE__)
   end
 
-  # First the children: who starts meanwhile is known by then.
+  # First who is linked to it: who starts meanwhile is known by then. Only of the others it is asked
+  # whose children they are: a member may be busy, and would be waited for.
   defp strangers(supervisor, table, plan) do
-    children = Reaper.children(supervisor)
+    links = Reaper.links(supervisor)
     own = [Roster.get(table, :steward), Roster.get(table, :ticker)]
     supervisors = for part <- 0..plan.parts, do: Roster.get(table, {:supervisor, part})
     known = MapSet.new(supervisors ++ own ++ Enum.map(Roster.members(table), &elem(&1, 1)))
-    Enum.reject(children, &MapSet.member?(known, &1))
+    links |> Enum.reject(&MapSet.member?(known, &1)) |> Reaper.children(supervisor)
   end
 
   # One that waits for the coordinator has not started yet.
@@ -173,14 +203,14 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   defp supervisor(table, part), do: Roster.get(table, {:supervisor, part})
 
   # The table stays, for who has asked for the start, and then ends all, to learn why.
-  defp give_up(%{table: table, plan: plan}, ms) do
-    missing = missing(table, plan)
-    Roster.fault(table, List.first(missing) || 0, {:timeout, ms})
+  defp give_up(%{table: table, plan: plan, progress: progress}, ms) do
+    [{_part, {first, _since}} | _] = at = Enum.to_list(progress)
+    Roster.fault(table, if(first == :all, do: 0, else: first), {:timeout, ms})
 
-    for number <- missing do
-      case part(number, plan) do
-        0 -> unblock(supervisor(table, 0), table, plan, 0, [])
-        part -> spawn(fn -> table |> Roster.get({:supervisor, part}) |> Reaper.kill_tree() end)
+    for {part, _at} <- at do
+      case part > 0 && supervisor(table, part) do
+        pid when is_pid(pid) -> spawn(fn -> Reaper.kill_tree(pid) end)
+        _none -> unblock(supervisor(table, 0), table, plan, 0, [])
       end
     end
   end

@@ -12,13 +12,18 @@ defmodule Foundation.BEAM.Ecosystem.Workers do
   @spec start_link(Roster.table(), Config.t(), pos_integer()) :: Supervisor.on_start()
   def start_link(table, plan, part) do
     # Where the one above was killed, the one before may still be ending its workers, or starting them.
-    Reaper.gone(Roster.get(table, {:supervisor, part}), plan.shutdown_timeout)
+    before = Roster.get(table, {:supervisor, part})
+    Reaper.gone(before, plan.shutdown_timeout)
 
     since = System.monotonic_time()
 
     with {:ok, pid} <- DynamicSupervisor.start_link(__MODULE__, {table, plan}) do
       Tell.supervisor(table, part, pid)
-      if Roster.get(table, :state) == :ready, do: refill(pid, table, plan, part, since)
+
+      # Also while others are still being started: those that had started come back.
+      if before && Roster.get(table, :state) in [:starting, :ready],
+        do: refill(pid, table, plan, part, since)
+
       {:ok, pid}
     end
   end
