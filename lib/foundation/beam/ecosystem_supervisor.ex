@@ -160,7 +160,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     table = Roster.new(plan)
 
     if Names.register(table, plan.id) do
-      Inheritance.bequeath(table, plan.id)
+      Inheritance.bequeath(table, plan)
 
       # It becomes a child when there can be some; who would be left without it has an owner from here.
       Steward.start_link(table, plan, builder)

@@ -4,6 +4,7 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
   # Inherits the tables of ecosystems whose top supervisor has ended, however it did: who a killed one has
   # left behind is in its table. Each goes on to a process of its own, `Orphans`, which ends who is
   # left, and the table with it. One that is killed in between leaves the table to this process again.
+  # Where this process was killed as well, the list of `Inheritance` says whom the next is to look after.
   #
   # It also has top supervisors take their names again when the registry has lost them.
   #
@@ -27,7 +28,8 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
 
   defp list(table) do
     {id, top, _started_at, _config} = Roster.about(table)
-    if :ets.info(table, :owner) == top, do: Inheritance.list(id, table, top)
+    timeout = Roster.plan(table).shutdown_timeout
+    if :ets.info(table, :owner) == top, do: Inheritance.list(id, table, top, timeout)
   rescue
     # It has ended meanwhile, or is no ecosystem's.
     _error in [ArgumentError, MatchError] -> false
@@ -39,33 +41,51 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
     {:ok, registry([]), {:continue, :adopt}}
   end
 
+  # Those of a time when another was the heir, or the registry. Supervisors may be busy: each is asked for
+  # itself.
   @impl true
   def handle_continue(:adopt, state) do
-    adopt_all()
+    heir = self()
+    for row <- Inheritance.all(), do: spawn(fn -> adopt(row, heir) end)
     {:noreply, state}
   end
 
-  # Those of a time when another was the heir, or the registry. Supervisors may be busy: each is asked for
-  # itself.
-  defp adopt_all, do: for({id, table, top} <- Inheritance.all(), do: adopt(id, table, top))
+  defp adopt({_id, table, top, _timeout} = row, heir) do
+    case :ets.info(table, :owner) do
+      # With who was killed while there was no heir.
+      :undefined ->
+        Orphans.lost(row)
 
-  defp adopt(id, table, top) do
-    if :ets.info(table, :owner) == :undefined,
-      do: Inheritance.forget(id, table),
-      else: spawn(fn -> ask(id, top) end)
+      ^heir ->
+        :ok
+
+      ^top ->
+        if asked(row) == :ended, do: adopt(row, heir)
+
+      # It may be killed before it comes to this.
+      orphans ->
+        send(orphans, {:heir, heir})
+        ended(orphans)
+        adopt(row, heir)
+    end
   end
 
-  defp ask(id, top) do
+  defp asked({id, _table, top, _timeout} = row) do
     child = %{id: __MODULE__, start: {__MODULE__, :bequeath, []}, restart: :temporary}
     DynamicSupervisor.start_child(top, child)
 
     # One that had found the name free is about to end.
     with pid when pid not in [nil, top] <- Names.registered(id) do
       for ended <- [pid, top], do: Process.monitor(ended)
-      receive(do: ({:DOWN, _monitor, :process, _pid, _reason} -> ask(id, top)))
+      receive(do: ({:DOWN, _monitor, :process, _pid, _reason} -> asked(row)))
     end
   catch
-    :exit, _it_has_ended -> :ok
+    :exit, _it_has_ended -> ended(top)
+  end
+
+  defp ended(pid) do
+    monitor = Process.monitor(pid)
+    receive do: ({:DOWN, ^monitor, :process, ^pid, _reason} -> :ended)
   end
 
   @doc "As a child that does not start: this runs in the top supervisor, who alone may say it."

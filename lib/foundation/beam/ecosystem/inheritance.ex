@@ -1,17 +1,21 @@
 defmodule Foundation.BEAM.Ecosystem.Inheritance do
   @moduledoc false
 
-  # Which table has which id, `{id, table, top supervisor}`, from the start of an ecosystem until all of
-  # it is gone, also where its top supervisor was killed: so one that starts anew under the same id finds
-  # out about the one before, without a question to any process.
+  # Which table has which id, `{id, table, top supervisor, shutdown_timeout}`, from the start of an ecosystem
+  # until all of it is gone, also where its top supervisor was killed: so one that starts anew under the same
+  # id finds out about the one before, without a question to any process.
+  #
+  # A row outlives its table, which is gone where who had it was killed while there was no heir: then the
+  # row is what is left to find the members by.
   #
   # Ecosystems are found here as well, see `Names`.
   #
   # The application owns the list. `Heir` is registered under this name.
 
-  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Ecosystem.{Config, Roster}
 
   @type id :: Foundation.BEAM.Ecosystem.id()
+  @type row :: {id(), Roster.table(), pid(), pos_integer()}
 
   @doc "Makes the list, which belongs to the calling process."
   @spec new() :: :ok
@@ -21,10 +25,10 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   end
 
   @doc "Leaves the table of the calling top supervisor to the heir."
-  @spec bequeath(Roster.table(), id()) :: true
-  def bequeath(table, id) do
+  @spec bequeath(Roster.table(), Config.t()) :: true
+  def bequeath(table, plan) do
     # First onto the list: an heir that is started just now asks for what it finds there.
-    list(id, table, self())
+    list(plan.id, table, self(), plan.shutdown_timeout)
     bequeath(table)
   end
 
@@ -33,7 +37,7 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
     if heir = Process.whereis(__MODULE__), do: :ets.setopts(table, {:heir, heir, nil}), else: true
   end
 
-  @spec all() :: [{id(), Roster.table(), pid()}]
+  @spec all() :: [row()]
   def all, do: :ets.tab2list(__MODULE__)
 
   @doc "Whether there is a list, and with it the application."
@@ -45,7 +49,7 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   def find(id) do
     case living(:ets.lookup(__MODULE__, id)) do
       # The first: another that found the name free is about to end for this one.
-      [{_id, table, top} | _] -> {:ok, {top, table}}
+      [{_id, table, top, _} | _] -> {:ok, {top, table}}
       [] -> :error
     end
   rescue
@@ -56,8 +60,8 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   @doc "The one of that top supervisor."
   @spec of(pid()) :: {:ok, {pid(), Roster.table()}} | :error
   def of(top) do
-    case living(:ets.match_object(__MODULE__, {:_, :_, top})) do
-      [{_id, table, top} | _] -> {:ok, {top, table}}
+    case living(:ets.match_object(__MODULE__, {:_, :_, top, :_})) do
+      [{_id, table, top, _} | _] -> {:ok, {top, table}}
       [] -> :error
     end
   rescue
@@ -65,25 +69,25 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   end
 
   @doc "All that live."
-  @spec living() :: [{id(), Roster.table(), pid()}]
+  @spec living() :: [row()]
   def living do
     living(all())
   rescue
     ArgumentError -> []
   end
 
-  defp living(listed), do: Enum.filter(listed, fn {_, table, top} -> living?(table, top) end)
+  defp living(listed), do: Enum.filter(listed, fn {_, table, top, _} -> living?(table, top) end)
 
   defp living?(table, top), do: :ets.info(table, :owner) == top and Process.alive?(top)
 
   @doc "Puts a living one onto the list, if it is not there."
-  @spec list(id(), Roster.table(), pid()) :: true
-  def list(id, table, top), do: :ets.insert(__MODULE__, {id, table, top})
+  @spec list(id(), Roster.table(), pid(), pos_integer()) :: true
+  def list(id, table, top, timeout), do: :ets.insert(__MODULE__, {id, table, top, timeout})
 
   @doc "Takes the table off the list: nobody of that ecosystem is left."
   @spec forget(id(), Roster.table()) :: true
   def forget(id, table) do
-    :ets.match_delete(__MODULE__, {id, table, :_})
+    :ets.match_delete(__MODULE__, {id, table, :_, :_})
   rescue
     # The application has ended meanwhile.
     ArgumentError -> true
@@ -92,13 +96,13 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
   @doc "Whether somebody may be left of an ecosystem that had the id before that of the table, or it lives."
   @spec before(id(), Roster.table()) :: :nobody | :ending | {:living, pid()}
   def before(id, table) do
-    case for({_, other, _} = entry <- :ets.lookup(__MODULE__, id), other != table, do: entry) do
+    case for({_, other, _, _} = row <- :ets.lookup(__MODULE__, id), other != table, do: row) do
       [] ->
         :nobody
 
       others ->
         case living(others) do
-          [{_, _, top} | _] -> {:living, top}
+          [{_, _, top, _} | _] -> {:living, top}
           [] -> :ending
         end
     end
@@ -106,22 +110,27 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
     ArgumentError -> :nobody
   end
 
-  @doc "Returns when nobody is left of ecosystems that had the id and whose top supervisor has ended."
-  @spec await(id()) :: :ok
-  def await(id) do
-    for {_, table, top} <- :ets.lookup(__MODULE__, id), not Process.alive?(top) do
-      gone(table)
-      # Where there was no heir, nobody else has.
-      forget(id, table)
-    end
-
-    :ok
+  @doc "Whether it is on the list still."
+  @spec listed?(id(), Roster.table()) :: boolean()
+  def listed?(id, table) do
+    Enum.any?(:ets.lookup(__MODULE__, id), &(elem(&1, 1) == table))
   rescue
-    # Without the application there is no list: the start says so.
-    ArgumentError -> :ok
+    ArgumentError -> false
   end
 
-  @doc "Returns when nobody is left of that ecosystem, whose top supervisor ends or has ended."
+  @doc "Those that had the id and whose top supervisor has ended; none without the application."
+  @spec ended(id()) :: [row()]
+  def ended(id) do
+    for {_, _table, top, _} = row <- :ets.lookup(__MODULE__, id), not Process.alive?(top), do: row
+  rescue
+    # There is no list: the start says so.
+    ArgumentError -> []
+  end
+
+  @doc """
+  Returns when nobody is left of that ecosystem, whose top supervisor ends or has ended; or when its table
+  is lost.
+  """
   @spec gone(Roster.table()) :: :ok
   def gone(table) do
     heir = Process.whereis(__MODULE__)

@@ -12,6 +12,7 @@ defmodule Foundation.BEAM.Ecosystem.Launch do
     Info,
     Inheritance,
     Names,
+    Orphans,
     Reaper,
     Roster,
     Shutdown,
@@ -30,7 +31,7 @@ defmodule Foundation.BEAM.Ecosystem.Launch do
   @spec run(Config.t(), empty()) :: result()
   def run(plan, empty) do
     begun = System.monotonic_time()
-    Inheritance.await(plan.id)
+    Orphans.await(plan.id)
 
     case empty.() do
       {:ok, top, table} -> alone(plan, empty, {top, table, begun})

@@ -70,5 +70,5 @@ defmodule Foundation.BEAM.Ecosystem.Names do
 
   @doc "Ids and top supervisors of all ecosystems of the node, in no order."
   @spec all() :: [{Ecosystem.id(), pid()}]
-  def all, do: for({id, _table, top} <- Inheritance.living(), do: {id, top})
+  def all, do: for({id, _table, top, _} <- Inheritance.living(), do: {id, top})
 end

@@ -256,7 +256,7 @@ defmodule Foundation.BEAM.Ecosystem.OrphansTest do
 
   test "an end that is none by a kill leaves nothing on the list" do
     ecosystem = raw!(id: :listed)
-    assert [{:listed, table, supervisor}] = :ets.lookup(Inheritance, :listed)
+    assert [{:listed, table, supervisor, 20}] = :ets.lookup(Inheritance, :listed)
     assert {table, supervisor} == {ecosystem.table, ecosystem.supervisor}
     :ok = Processes.shutdown_ecosystem(ecosystem)
     assert :ets.tab2list(Inheritance) == []
