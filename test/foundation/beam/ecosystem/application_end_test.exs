@@ -3,6 +3,8 @@ defmodule Foundation.BEAM.Ecosystem.ApplicationEndTest do
   use ExUnit.Case, async: false
   use Foundation.Ecosystems
 
+  alias Foundation.Raw
+
   @moduletag :capture_log
 
   @layouts [
@@ -29,14 +31,22 @@ defmodule Foundation.BEAM.Ecosystem.ApplicationEndTest do
       end
     end
 
-    test "takes as long as that of the one that takes longest" do
-      # A worker and a coordinator that are killed: 0.2 seconds each.
-      for _ <- 1..5,
-          do: Member.ecosystem!([count: 1, shutdown_timeout: 200], stuck: true, test: nil)
+    test "asks those of no ecosystem later, because another takes long" do
+      member = {Raw, test: self()}
+      config = [coordinator: member, workers: member, shutdown_timeout: 0xFFFFFFFF]
+      for _ <- 1..5, do: Processes.spawn_ecosystem!(config)
+      ending = Task.async(fn -> Foundation.Application.prep_stop(nil) end)
 
-      {time, _} = :timer.tc(fn -> Foundation.Application.prep_stop(nil) end)
-      assert time in 400_000..1_500_000
-      assert Member.alive() == []
+      # Each waits for the others of its kind.
+      for role <- [{:worker, 1}, :coordinator] do
+        asked = for _ <- 1..5, do: assert_receive({:asked, ^role, _, :shutdown}) |> elem(2)
+        refute_received {:asked, _, _, _}
+        assert Enum.all?(asked, &Process.alive?/1)
+        for pid <- asked, do: send(pid, :go)
+      end
+
+      Task.await(ending)
+      assert Processes.list_ecosystems() == []
     end
 
     test "of the whole application" do

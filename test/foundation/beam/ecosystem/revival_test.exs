@@ -26,7 +26,7 @@ defmodule Foundation.BEAM.Ecosystem.RevivalTest do
   end
 
   defp ecosystem!(opts, member \\ []) do
-    defaults = [fault_tolerance: :self_healing, max_restarts: 1_000, start_timeout: 50]
+    defaults = [fault_tolerance: :self_healing, max_restarts: 1_000, start_timeout: 200]
     Member.ecosystem!(Keyword.merge(defaults, opts), member)
   end
 

@@ -97,25 +97,25 @@ defmodule Foundation.BEAM.Ecosystem.StartTest do
   describe "a start that takes too long" do
     test "of the coordinator, flat and nested, that traps exits" do
       for supervision <- [:one_for_one, :rest_for_one] do
-        opts = [supervision: supervision, fault_tolerance: :self_healing, start_timeout: 40]
+        opts = [supervision: supervision, fault_tolerance: :self_healing, start_timeout: 200]
 
-        assert {:coordinator, {:timeout, 40}, message} =
+        assert {:coordinator, {:timeout, 200}, message} =
                  failed(opts, at: [:coordinator], init: :hang, trap: true)
 
-        assert message =~ "the coordinator took more than 40 ms"
+        assert message =~ "the coordinator took more than 200 ms"
       end
     end
 
     test "of a worker that traps exits" do
       member = [at: [{:worker, 2}], init: :hang, trap: true]
-      assert {{:worker, 2}, {:timeout, 40}, _} = failed([start_timeout: 40], member)
+      assert {{:worker, 2}, {:timeout, 200}, _} = failed([start_timeout: 200], member)
     end
 
     test "of one worker of each of many supervisors" do
       member = [at: [{:worker, 300}, {:worker, 301}], init: :hang, trap: true, test: nil]
 
-      assert {{:worker, number}, {:timeout, 40}, _} =
-               failed([count: 600, start_timeout: 40], member)
+      assert {{:worker, number}, {:timeout, 400}, _} =
+               failed([count: 600, start_timeout: 400], member)
 
       assert number in [300, 301]
     end
@@ -128,9 +128,9 @@ defmodule Foundation.BEAM.Ecosystem.StartTest do
         receive(do: (:never -> :ok))
       end
 
-      config = Member.config(workers: {__MODULE__.Odd, fun: start}, start_timeout: 40)
+      config = Member.config(workers: {__MODULE__.Odd, fun: start}, start_timeout: 200)
       assert {:error, %Error{context: context}} = Processes.spawn_ecosystem(config)
-      assert {context.role, context.reason} == {{:worker, 1}, {:timeout, 40}}
+      assert {context.role, context.reason} == {{:worker, 1}, {:timeout, 200}}
       assert_received {:starting, _supervisor}
     end
 
@@ -143,7 +143,7 @@ defmodule Foundation.BEAM.Ecosystem.StartTest do
         Member.config(
           workers: {__MODULE__.Odd, fun: slow, count: 100_000},
           startup_timeout: 100,
-          start_timeout: 80
+          start_timeout: 60_000
         )
 
       assert {:error, %Error{context: context} = error} = Processes.spawn_ecosystem(config)

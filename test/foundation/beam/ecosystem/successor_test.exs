@@ -70,11 +70,10 @@ defmodule Foundation.BEAM.Ecosystem.SuccessorTest do
 
   test "a failure whose member is back has healed, one whose member is not has not" do
     table = :ets.new(:failures, [:public])
+    # In this order: what the machine does in between only makes it longer.
+    at = System.os_time(:millisecond) - 50
     now = System.monotonic_time()
-
-    failed = fn number ->
-      %{Failures.new(number, self(), :killed) | at: System.os_time(:millisecond) - 50}
-    end
+    failed = fn number -> %{Failures.new(number, self(), :killed) | at: at} end
 
     for number <- 0..2, do: Failures.put(table, number + 1, failed.(number))
 
@@ -86,7 +85,7 @@ defmodule Foundation.BEAM.Ecosystem.SuccessorTest do
 
     Failures.healed(table, rows)
     {[back, same, down], 3} = Failures.list(table)
-    assert back.healed_us in 20_000..1_000_000
+    assert back.healed_us in 40_000..60_000_000
     assert {same.healed_us, down.healed_us} == {nil, nil}
   end
 end

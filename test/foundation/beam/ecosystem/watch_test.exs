@@ -123,7 +123,7 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
       fault_tolerance: :self_healing,
       # What the top supervisor starts last, and waits for the coordinator with.
       sample_interval: 60_000,
-      start_timeout: 50,
+      start_timeout: 200,
       startup_timeout: @longest,
       coordinator: {Member, test: self(), init: :hang, armed: armed}
     ]
@@ -150,7 +150,7 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
   test "with fewer schedulers than when it started, the other parts are left alone" do
     online = :erlang.system_info(:schedulers_online)
     armed = :atomics.new(1, [])
-    opts = [fault_tolerance: :self_healing, count: 32, start_timeout: 50]
+    opts = [fault_tolerance: :self_healing, count: 32, start_timeout: 200]
     coordinator = {Member, test: self(), init: :hang, armed: armed}
     ecosystem = Member.ecosystem!([coordinator: coordinator] ++ opts)
     drop_ups(33)
