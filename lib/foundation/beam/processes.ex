@@ -54,7 +54,9 @@ defmodule Foundation.BEAM.Processes do
 
   A member's module exports `start_link/1`, as that of any child of a supervisor does, and returns
   `{:ok, pid}` of a process that it has linked. (Of the end of one that is not linked no supervisor hears: it
-  comes back no sooner than after `:start_timeout`, and the log says so.) The argument is a keyword list:
+  comes back no sooner than after `:start_timeout`, and the log says so. What a `start_link/1` has spawned
+  without a link is known to nobody before that returns: where it takes too long, or its supervisor is
+  killed meanwhile, it may stay behind.) The argument is a keyword list:
 
     * `:ecosystem_id` - of the ecosystem
     * `:role` - `:coordinator`, or `{:worker, n}`, with `n` from 1

@@ -72,7 +72,9 @@ defmodule Foundation.BEAM.Ecosystem.Schema do
             start_timeout: [
               type: @timeout,
               default: 5_000,
-              doc: "Milliseconds that each `start_link/1` may take, at restarts too."
+              doc:
+                "Milliseconds that each `start_link/1` may take, at restarts too. Four times in that time " <>
+                  "it is looked whether one takes longer."
             ],
             startup_timeout: [
               type: @timeout,
