@@ -50,16 +50,13 @@ defmodule Foundation.BEAM.Ecosystem.Caller do
   # Whoever is not linked to one of the supervisors is no member: most of those that are none need not be
   # looked for among all.
   defp look(table, links) do
-    if linked?(table, links, 0), do: among_all(table), else: keep_other(table, links)
+    if linked?(table, links), do: among_all(table), else: keep_other(table, links)
   end
 
-  defp linked?(_table, [], _part), do: false
-
-  defp linked?(table, links, part) do
-    case Roster.get(table, {:supervisor, part}) do
-      nil -> false
-      pid -> pid in links or linked?(table, links, part + 1)
-    end
+  # That of the coordinator may still be starting it; parts start beside each other.
+  defp linked?(table, links) do
+    Roster.get(table, :starting) in links or Roster.get(table, {:supervisor, 0}) in links or
+      Enum.any?(1..Roster.plan(table).parts, &(Roster.get(table, {:supervisor, &1}) in links))
   end
 
   # In its start it is linked already, and has no role yet.

@@ -5,7 +5,7 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
   use Foundation.Ecosystems
   use Foundation.Property
 
-  alias Foundation.BEAM.Ecosystem.{Config, Handle, Caller, Roster, Routes}
+  alias Foundation.BEAM.Ecosystem.{Caller, Config, Handle, Roster, Routes}
   alias Foundation.BEAM.Topology
   alias Foundation.BEAM.Topology.Router
   alias Foundation.Talker
