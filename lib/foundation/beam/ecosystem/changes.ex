@@ -45,9 +45,19 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
 
   defp near(:pass, table, number, _holder), do: Nearest.near(table, number)
 
-  @doc "Tells whoever has subscribed."
-  @spec tell(Roster.table(), term()) :: :ok
-  def tell(table, message), do: table |> subscribers() |> Enum.each(&send(&1, message))
+  @doc """
+  Tells of the topology, if it is another than was told last. By the steward alone, and what it is now: so
+  nobody hears of an earlier one later. Of several changes at once it tells the last.
+  """
+  @spec topology(struct()) :: :ok
+  def topology(%{table: table, id: id, subscribers: subscribers}) do
+    with [{:topology, name, change, told}] when change != told <- :ets.lookup(table, :topology) do
+      for {pid, _monitor} <- subscribers, do: send(pid, {:topology_changed, id, name})
+      :ets.update_element(table, :topology, {4, change})
+    end
+
+    :ok
+  end
 
   @doc "Who is told; where anybody has ever asked for it, it looks through the table for them."
   @spec subscribers(Roster.table()) :: [pid()]

@@ -2,10 +2,9 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   @moduledoc false
 
   # Workers that come and go while the ecosystem runs. What was returned holds, whichever supervisor is killed
-  # in between: see `Additions`. Both run in a process of their own, and so come to their end also where the
-  # caller is killed.
+  # in between: see `Additions`. Both come to their end also where the caller is killed (`Apart`).
 
-  alias Foundation.BEAM.Ecosystem.{Additions, Reaper, Roster, Tell, Ticker, Workers}
+  alias Foundation.BEAM.Ecosystem.{Additions, Apart, Reaper, Roster, Tell, Ticker, Workers}
   alias Foundation.{Error, Options, Reason}
 
   @doc "A worker with a module and options of its own, under the next number."
@@ -13,7 +12,7 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   def add(table, module, opts) do
     if Roster.get(table, :state) == :starting,
       do: {:error, not_ready(table)},
-      else: apart(fn -> adding(table, Roster.plan(table), module, opts) end)
+      else: Apart.run(fn -> adding(table, Roster.plan(table), module, opts) end)
   end
 
   defp adding(table, plan, module, opts) do
@@ -55,7 +54,7 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   @doc "Ends a worker for good, and forgets it; one that is dead as well."
   @spec remove(Roster.table(), pid()) :: :ok | {:error, :not_found}
   def remove(table, pid) do
-    apart(fn ->
+    Apart.run(fn ->
       number = Roster.worker(table, pid)
 
       if number && Roster.get(table, :state) != :starting && Additions.leave(table, number, pid) do
@@ -94,22 +93,5 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
     DynamicSupervisor.terminate_child(supervisor, pid)
   catch
     :exit, _it_has_ended -> :gone
-  end
-
-  # What goes wrong in it, goes wrong in the caller.
-  defp apart(fun) do
-    {pid, monitor} = spawn_monitor(fn -> exit({__MODULE__, attempt(fun)}) end)
-
-    receive do
-      {:DOWN, ^monitor, :process, ^pid, {__MODULE__, {:ok, result}}} -> result
-      {:DOWN, ^monitor, :process, ^pid, {__MODULE__, {error, stack}}} -> reraise(error, stack)
-      {:DOWN, ^monitor, :process, ^pid, reason} -> exit(reason)
-    end
-  end
-
-  defp attempt(fun) do
-    {:ok, fun.()}
-  rescue
-    error -> {error, __STACKTRACE__}
   end
 end

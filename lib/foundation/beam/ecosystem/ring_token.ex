@@ -1,18 +1,20 @@
 defmodule Foundation.BEAM.Ecosystem.RingToken do
   @moduledoc false
 
-  # The current token of an ecosystem, in its table: `{:token, token, from}`, a row that is replaced only
-  # if it is still the one that was read. So members pass the token among themselves, and no process
+  # The current token of an ecosystem, in its table: `{:token, token, from, ring}`, a row that is replaced
+  # only if it is still the one that was read. So members pass the token among themselves, and no process
   # stands between them.
+  #
+  # `ring` is the change of the topology that has made the ring, which the token ends with: at once, as
+  # nobody need do anything for it. It stays in its row: the one after it is later.
   #
   # Whoever replaces it sends it to its new holder: `{:ecosystem_token, token}`.
   #
   # No token is lost with a member. The steward takes a dead member off the list, then heals; who passes
   # the token replaces the row, then heals. Whichever of the two comes second sees what the first did:
   # a holder that is gone, in whose place its successor gets a new token. And who replaced the row, `from`,
-  # may have died before it sent the token: then the steward sends it, maybe a second time.
-  #
-  # A token that has ended stays in its row, `{:token, {:ended, token}, from}`: the one after it is later.
+  # may have died before it sent the token: then the steward sends it, maybe a second time. (It hears of
+  # members; whoever is none has it done, see `Arrangement`.)
 
   alias Foundation.BEAM.Topology
   alias Foundation.BEAM.Topology.Token
@@ -23,42 +25,67 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   # whoever comes next only if not.
   @type members :: (:all | {:pass | :heal, Token.t()} -> Token.members())
 
+  @typep ring :: non_neg_integer()
+
   @doc """
   Gives a member a token, the first one unless it is named; where there is a token already, that stays
   (`:exists`).
   """
   @spec start(table(), members(), Topology.role() | nil) ::
-          {:ok, Token.t()} | {:error, :exists} | :error
+          {:ok, Token.t()} | {:error, :exists | :no_ring} | :error
   def start(table, members, role \\ nil) do
-    row = List.first(:ets.lookup(table, :token))
-
-    with {:ok, previous} <- previous(row),
+    with {:ok, ring} <- ring(table),
+         row = List.first(:ets.lookup(table, :token)),
+         {:ok, previous} <- previous(row, ring),
          living = Enum.filter(members.(:all), &(role in [nil, elem(&1, 0)])),
          {:ok, token} <- Token.new(living, previous) do
-      if place(table, row, token),
-        # Its holder may have died since it was read.
-        do: heal(table, members),
-        else: {:error, :exists}
+      placed? = place(table, row, token, ring)
+      # Its holder may have died since it was read.
+      healed = if placed?, do: heal(table, members)
+      # Another was there before, maybe for an earlier ring; or this one has ended.
+      if placed? and ring(table) == {:ok, ring}, do: healed, else: start(table, members, role)
+    else
+      :later -> start(table, members, role)
+      no_token -> no_token
     end
   end
 
-  defp previous(nil), do: {:ok, nil}
-  defp previous({:token, {:ended, token}, _from}), do: {:ok, token}
-  defp previous({:token, _current, _from}), do: {:error, :exists}
+  defp previous(nil, _ring), do: {:ok, nil}
+  defp previous({:token, _token, _from, ring}, ring), do: {:error, :exists}
+  defp previous({:token, token, _from, earlier}, ring) when earlier < ring, do: {:ok, token}
+  # It is another ring by now.
+  defp previous({:token, _token, _from, _later}, _ring), do: :later
 
-  defp place(table, nil, token) do
-    won? = :ets.insert_new(table, {:token, token, self()})
+  defp place(table, nil, token, ring) do
+    won? = :ets.insert_new(table, {:token, token, self(), ring})
     if won?, do: hand_over(token)
     won?
   end
 
-  defp place(table, {:token, ended, _from}, token), do: replace(table, ended, token)
+  defp place(table, {:token, ended, _from, _earlier}, token, ring),
+    do: replace(table, ended, token, ring)
+
+  @doc "Which ring it is now."
+  @spec ring(table()) :: {:ok, ring()} | {:error, :no_ring}
+  def ring(table) do
+    case :ets.lookup(table, :topology) do
+      [{:topology, :ring, change, _told}] -> {:ok, change}
+      _another -> {:error, :no_ring}
+    end
+  end
 
   @doc "The current token."
   @spec current(table()) :: {:ok, Token.t()} | :error
   def current(table) do
-    case :ets.lookup(table, :token) do
-      [{:token, %Token{} = token, _from}] -> {:ok, token}
+    with {:ok, {token, _from, _ring}} <- now(table), do: {:ok, token}
+  end
+
+  # The topology first: the token of a ring is there after it.
+  defp now(table) do
+    with {:ok, ring} <- ring(table),
+         [{:token, token, from, ^ring}] <- :ets.lookup(table, :token) do
+      {:ok, {token, from, ring}}
+    else
       _none -> :error
     end
   end
@@ -66,10 +93,10 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   @doc "Passes the token that somebody has on to the successor; `{:error, :stale}` if it is not the current one."
   @spec pass(table(), term(), members()) :: {:ok, Token.t()} | {:error, :stale} | :error
   def pass(table, presented, members) do
-    with {:ok, current} <- current(table),
+    with {:ok, {current, _from, ring}} <- now(table),
          :ok <- valid(current, presented),
          {:ok, next} <- Token.pass(current, presented, members.({:pass, current})) do
-      if replace(table, current, next) do
+      if replace(table, current, next, ring) do
         heal(table, members)
         {:ok, next}
       else
@@ -89,14 +116,14 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
   """
   @spec heal(table(), members(), pid() | :unknown | nil) :: {:ok, Token.t()} | :error
   def heal(table, members, gone \\ nil) do
-    with [{:token, %Token{} = current, from}] <- :ets.lookup(table, :token),
+    with {:ok, {current, from, ring}} <- now(table),
          {:ok, healed} <- Token.heal(current, members.({:heal, current})) do
       if healed == current do
         if gone in [from, :unknown], do: hand_over(current)
         {:ok, current}
       else
         # Whether this or another has replaced it: the next holder may be gone by now as well.
-        replace(table, current, healed)
+        replace(table, current, healed, ring)
         heal(table, members, gone)
       end
     else
@@ -104,26 +131,12 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
     end
   end
 
-  @doc "Ends it: every token that anybody has is stale for good."
-  @spec stop(table()) :: :ok
-  def stop(table) do
-    case current(table) do
-      # It may have been passed on since it was read.
-      {:ok, token} -> if exchange(table, token, {:ended, token}), do: :ok, else: stop(table)
-      :error -> :ok
-    end
-  end
-
-  defp replace(table, current, next) do
-    won? = exchange(table, current, next)
+  defp replace(table, current, next, ring) do
+    guard = {:"=:=", :"$1", {:const, current}}
+    row = {:token, {:const, next}, self(), ring}
+    won? = :ets.select_replace(table, [{{:token, :"$1", :_, :_}, [guard], [{row}]}]) == 1
     if won?, do: hand_over(next)
     won?
-  end
-
-  defp exchange(table, current, next) do
-    guard = {:"=:=", :"$1", {:const, current}}
-    spec = [{{:token, :"$1", :_}, [guard], [{{:token, {:const, next}, self()}}]}]
-    :ets.select_replace(table, spec) == 1
   end
 
   defp hand_over(%Token{holder: {_role, pid}} = token), do: send(pid, {:ecosystem_token, token})

@@ -18,8 +18,8 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:fault, number, reason}                           what the start was given up for
   #     {{:failure, slot}, number, failure}                see `Failures`
   #     {:failed_at, milliseconds}                         of the newest, in monotonic time
-  #     {:topology, name}
-  #     {:token, token or {:ended, token}, from}           see `RingToken`
+  #     {:topology, name, change, told}                    see `Arrangement`, `Changes`
+  #     {:token, token, from, ring}                        see `RingToken`
   #     {{:subscriber, pid}}                               who is told of changes, see `Changes`
   #     {:subscribed?, true}                               if anybody ever was
   #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
@@ -61,7 +61,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
       {{:supervisor, 0}, self()},
       {:plan, Config.without_data(plan)},
       {:state, :starting},
-      {:topology, plan.topology},
+      {:topology, plan.topology, 0, 0},
       {:next, plan.count}
     ]
 
@@ -247,7 +247,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   def number(_other), do: nil
 
   @spec topology(table()) :: Topology.name()
-  def topology(table), do: get(table, :topology)
+  def topology(table), do: :ets.lookup_element(table, :topology, 2)
 
   # Finding
 

@@ -157,8 +157,13 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     })
   end
 
+  # They hear of a topology that the process before this one was not told of.
   defp subscribers(%{table: table} = state),
-    do: Enum.reduce(Changes.subscribers(table), state, &handle({:subscribed, &1}, &2))
+    do:
+      handle(
+        :topology,
+        Enum.reduce(Changes.subscribers(table), state, &handle({:subscribed, &1}, &2))
+      )
 
   @impl true
   def handle_cast(message, state), do: handle_info(message, state)
@@ -210,6 +215,11 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   defp handle({:subscribed, pid}, state),
     do: put_in(state.subscribers[pid], monitor(:subscriber, pid))
+
+  defp handle(:topology, state) do
+    Changes.topology(state)
+    state
+  end
 
   defp handle({:unsubscribed, pid}, state) do
     {monitor, subscribers} = Map.pop(state.subscribers, pid)

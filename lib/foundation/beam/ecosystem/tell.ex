@@ -6,7 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Tell do
   alias Foundation.BEAM.Ecosystem.Roster
 
   @doc "Tells of what has happened to a member."
-  @spec steward(Roster.table(), tuple()) :: term()
+  @spec steward(Roster.table(), tuple() | atom()) :: term()
   def steward(table, message),
     do: if(steward = Roster.get(table, :steward), do: send(steward, message))
 

@@ -6,8 +6,11 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
 
   setup do
     table = :ets.new(:ecosystem, [:set, :public, read_concurrency: true])
+    topology(table, :ring, 1)
     {:ok, table: table, members: fn _token -> members(table) end}
   end
+
+  defp topology(table, name, change), do: :ets.insert(table, {:topology, name, change, 0})
 
   defp members(table),
     do: Enum.sort(for {{:member, role}, pid} <- :ets.tab2list(table), do: {role, pid})
@@ -53,10 +56,15 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
     assert RingToken.pass(table, token, members) == {:error, :stale}
     assert RingToken.current(table) == {:ok, next}
 
-    RingToken.stop(table)
-    assert RingToken.pass(table, next, members) == :error
-    assert RingToken.current(table) == :error
-    assert RingToken.heal(table, members) == :error
+    topology(table, :mesh, 2)
+    assert RingToken.start(table, members) == {:error, :no_ring}
+
+    for {name, change} <- [mesh: 2, ring: 3] do
+      topology(table, name, change)
+      assert RingToken.pass(table, next, members) == :error
+      assert RingToken.current(table) == :error
+      assert RingToken.heal(table, members) == :error
+    end
   end
 
   test "the successor of a holder that is gone gets a new one", %{table: table, members: members} do
@@ -98,7 +106,7 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
     # What the passer leaves when it dies between the two: the row, and no message.
     {:ok, next} = Token.pass(token, token, members.(nil))
     passer = spawn(fn -> :ok end)
-    :ets.insert(table, {:token, next, passer})
+    :ets.insert(table, {:token, next, passer, 1})
 
     {:ok, ^next} = RingToken.heal(table, members)
     {:ok, ^next} = RingToken.heal(table, members, self())
@@ -135,6 +143,56 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
         assert Enum.all?(lost, &(&1 == {:error, :stale}))
         assert next.seq == token.seq + 1
         next
+    end
+  end
+
+  # The topology changes when who starts the token has read which ring it is, and asks for the members.
+  describe "of a start in between two rings" do
+    defp start_while(table, changes) do
+      RingToken.start(table, fn _asked ->
+        unless Process.put(:changed, true), do: changes.()
+        members(table)
+      end)
+    end
+
+    setup %{table: table} do
+      for role <- [:coordinator, {:worker, 1}], do: join(table, role)
+      :ok
+    end
+
+    test "nothing is left where the second is none", %{table: table} do
+      assert start_while(table, fn -> topology(table, :tree, 2) end) == {:error, :no_ring}
+      topology(table, :ring, 3)
+      assert RingToken.current(table) == :error
+    end
+
+    test "the token is the second one's", %{table: table, members: members} do
+      assert {:ok, token} = start_while(table, fn -> topology(table, :ring, 3) end)
+      assert RingToken.current(table) == {:ok, token}
+      assert {:ok, _next} = RingToken.pass(table, token, members)
+    end
+
+    test "a token that another starts in the second stays", %{table: table, members: members} do
+      others = fn ->
+        topology(table, :ring, 3)
+        send(self(), RingToken.start(table, members, {:worker, 1}))
+      end
+
+      assert start_while(table, others) == {:error, :exists}
+      assert_received {:ok, token}
+      assert RingToken.current(table) == {:ok, token}
+
+      # Also where there was one in the first.
+      others = fn ->
+        topology(table, :ring, 7)
+        send(self(), RingToken.start(table, members, {:worker, 1}))
+      end
+
+      topology(table, :ring, 5)
+      Process.delete(:changed)
+      assert start_while(table, others) == {:error, :exists}
+      assert_received {:ok, token}
+      assert RingToken.current(table) == {:ok, token}
     end
   end
 
