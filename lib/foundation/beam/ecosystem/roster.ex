@@ -168,22 +168,22 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   def numbers(table), do: :ets.select(table, @numbers)
 
   @doc "The member of that pid, the coordinator or a worker; it looks at all of them."
-  @spec place(table(), pid()) :: non_neg_integer() | nil
-  def place(table, pid) do
+  @spec member_of(table(), pid()) :: row() | nil
+  def member_of(table, pid) do
     row = {:"$1", pid, :_, :_, :_, :_}
-    table |> :ets.select([{row, [{:is_integer, :"$1"}], [:"$1"]}]) |> List.first()
+    table |> :ets.select([{row, [{:is_integer, :"$1"}], [:"$_"]}]) |> List.first()
   end
+
+  @spec place(table(), pid()) :: non_neg_integer() | nil
+  def place(table, pid), do: with({number, _, _, _, _, _} <- member_of(table, pid), do: number)
 
   @doc "The number of the next worker."
   @spec next(table()) :: pos_integer()
   def next(table), do: :ets.update_counter(table, :next, 1)
 
-  @doc "The number of a worker, alive or dead, by its pid; it looks at all workers."
+  @doc "The number of a worker, alive or dead, by its pid; it looks at all members."
   @spec worker(table(), pid()) :: pos_integer() | nil
-  def worker(table, pid) do
-    row = {:"$1", pid, :_, :_, :_, :_}
-    table |> :ets.select([{row, [{:>, :"$1", 0}], [:"$1"]}]) |> List.first()
-  end
+  def worker(table, pid), do: with(0 <- place(table, pid), do: nil)
 
   @doc "Forgets a worker, so that its end is no failure; `false` where another process has its number."
   @spec forget(table(), pos_integer(), pid()) :: boolean()

@@ -12,8 +12,20 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   alias Foundation.{Error, Options}
 
   @opaque hop ::
-            {__MODULE__, Topology.name(), from :: Topology.role(), to :: Topology.role() | :all,
-             message :: term()}
+            {__MODULE__, Topology.name(), from :: Topology.role(), to() | :all, message :: term()}
+
+  # With the pid where it was asked for by that: for nobody else under its role.
+  @typep to :: Topology.role() | {Topology.role(), pid()}
+
+  defguardp is_role(role)
+            when role == :coordinator or
+                   (is_tuple(role) and tuple_size(role) == 2 and elem(role, 0) == :worker and
+                      is_integer(elem(role, 1)) and elem(role, 1) > 0)
+
+  defguardp is_to(to)
+            when to == :all or is_role(to) or
+                   (is_tuple(to) and tuple_size(to) == 2 and is_role(elem(to, 0)) and
+                      is_pid(elem(to, 1)))
 
   @doc "Role of a member that is named by it, or by its pid."
   @spec role(Roster.table(), Topology.role() | pid()) ::
@@ -64,28 +76,34 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
 
   @doc "From the calling process to one member."
   @spec send_to(Roster.table(), Topology.role() | pid(), term()) :: :ok | {:error, Error.t()}
-  def send_to(table, to, message) do
-    with {:ok, to, pid} <- living(table, to) do
+  def send_to(table, who, message) do
+    with {:ok, to, role, pid} <- living(table, who) do
       case Caller.role(table) do
-        nil -> deliver(pid, self(), message)
-        ^to -> deliver(pid, to, message)
-        from -> hand({__MODULE__, Roster.topology(table), from, to, message}, from, pid, table)
+        nil ->
+          deliver(pid, self(), message)
+
+        ^role ->
+          deliver(pid, role, message)
+
+        from ->
+          hand({__MODULE__, Roster.topology(table), from, to, message}, from, role, pid, table)
       end
     end
   end
 
   @doc "What a member does that got a hop."
   @spec forward(Roster.table(), hop()) :: :ok | {:error, Error.t()}
-  def forward(table, {__MODULE__, _name, _from, to, _message} = hop) do
+  def forward(table, {__MODULE__, name, from, to, _message} = hop)
+      when name in [:tree, :mesh, :ring] and is_role(from) and is_to(to) do
     case Caller.role(table) do
       nil ->
         no_member(table, self())
 
-      role when to == :all ->
-        pass_on(hop, role, table)
+      at when to == :all ->
+        pass_on(hop, at, table)
 
-      role ->
-        with {:ok, _to, pid} <- living(table, to), do: hand(hop, role, pid, table)
+      at ->
+        with {:ok, _to, role, pid} <- living(table, to), do: hand(hop, at, role, pid, table)
     end
   end
 
@@ -95,21 +113,35 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
             "got: #{Options.given(other)}"
   end
 
-  # Role and pid of who is to get it.
-  defp living(table, who) do
-    case up(table, who) do
-      {:ok, pid} -> {:ok, who, pid}
-      :error -> with({:ok, role} <- role(table, who), do: looked_up(table, role))
+  # Who is to get it, its role and its pid.
+  defp living(table, pid) when is_pid(pid) do
+    case Roster.member_of(table, pid) do
+      {number, ^pid, _, _, :up, _} ->
+        role = Roster.role(number)
+        {:ok, {role, pid}, role, pid}
+
+      {_number, ^pid, _, _, :down, _} ->
+        down(pid)
+
+      nil ->
+        no_member(table, pid)
     end
   end
 
-  # A pid had to be looked for.
-  defp looked_up(table, role) do
+  # Another has its role by now.
+  defp living(table, {role, pid} = to) when is_pid(pid) do
+    if up(table, role) == {:ok, pid}, do: {:ok, to, role, pid}, else: down(pid)
+  end
+
+  defp living(table, role) do
     case up(table, role) do
-      {:ok, pid} -> {:ok, role, pid}
-      :error -> {:error, Error.new(:no_route, "#{inspect(role)} is down", %{to: role})}
+      {:ok, pid} -> {:ok, role, role, pid}
+      :error -> with({:ok, role} <- role(table, role), do: down(role))
     end
   end
+
+  defp down(who),
+    do: {:error, Error.new(:no_route, "#{Options.given(who)} is down", %{to: who})}
 
   defp up(table, role), do: Roster.up(table, Roster.number(role))
 
@@ -117,11 +149,11 @@ defmodule Foundation.BEAM.Ecosystem.Routes do
   # found by those few of them that it depends on.
 
   # To one, whose pid is known, from member `at`: straight where they are next to each other.
-  defp hand({_, name, from, to, message} = hop, at, pid, table) do
-    case between(name, table, at, to) do
+  defp hand({_, name, from, _to, message} = hop, at, role, pid, table) do
+    case between(name, table, at, role) do
       :nobody -> deliver(pid, from, message)
       {:ok, next} -> put_into(next, hop)
-      :error -> Router.no_route(name, at, to)
+      :error -> Router.no_route(name, at, role)
     end
   end
 

@@ -84,6 +84,16 @@ defmodule Foundation.BEAM.Ecosystem.ArrangementTest do
       end)
     end
 
+    test "as the steward alone tells of it", %{ecosystem: %{id: id} = ecosystem} do
+      steward = Roster.get(ecosystem.table, :steward)
+      :erlang.suspend_process(steward)
+      change(ecosystem, [:tree, :mesh, :ring])
+      refute_received {:topology_changed, ^id, _name}
+      :erlang.resume_process(steward)
+      assert_receive {:topology_changed, ^id, :ring}
+      assert told_what_it_is(ecosystem, :ring) == :ring
+    end
+
     test "where the steward is killed before it comes to it", %{ecosystem: ecosystem} do
       id = ecosystem.id
 

@@ -78,7 +78,7 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
   property "to one: the same step as with a list of all members", runs: 300 do
     forall {name, roles, at, to} <- case_of() do
       table = table(roles)
-      result = run(table, at, &Routes.forward(&1, hop(name, :origin, to)))
+      result = run(table, at, &Routes.forward(&1, hop(name, {:worker, 10}, to)))
       got = got(table)
       close(table)
 
@@ -91,10 +91,10 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
   end
 
   defp one_step?({:ok, to}, to, _name, seen),
-    do: seen == {:ok, [{to, {:ecosystem_message, :origin, :text}}]}
+    do: seen == {:ok, [{to, {:ecosystem_message, {:worker, 10}, :text}}]}
 
   defp one_step?({:ok, next}, to, name, seen),
-    do: seen == {:ok, [{next, {:ecosystem_forward, hop(name, :origin, to)}}]}
+    do: seen == {:ok, [{next, {:ecosystem_forward, hop(name, {:worker, 10}, to)}}]}
 
   defp one_step?({:error, error}, _to, _name, {result, got}),
     do: got == [] and type(result) == error.error_type
@@ -118,6 +118,95 @@ defmodule Foundation.BEAM.Ecosystem.RoutesTest do
 
       got == Enum.sort(expected)
     end
+  end
+
+  describe "who is named by a pid" do
+    setup do
+      table = table([:coordinator, {:worker, 1}, {:worker, 2}])
+      {:ok, table: table, pid: elem(Roster.up(table, 1), 1)}
+    end
+
+    # Another comes in its place.
+    defp succeeded(table, pid) do
+      test = self()
+      new = spawn_link(fn -> member(test, table, {:worker, 1}) end)
+      {:again, ^pid} = Roster.again(table, 1, new, Agent, 0)
+    end
+
+    test "is meant, and nobody who has its role later", %{table: table, pid: pid} do
+      :ok = run(table, {:worker, 2}, &Routes.send_to(&1, pid, :text))
+      [{:coordinator, {:ecosystem_forward, hop}}] = got(table)
+      succeeded(table, pid)
+
+      error = run(table, :coordinator, &Routes.forward(&1, hop))
+      assert {type(error), elem(error, 1).context} == {:no_route, %{to: pid}}
+      assert type(run(table, {:worker, 2}, &Routes.send_to(&1, pid, :text))) == :not_a_member
+      assert got(table) == []
+      Process.unlink(pid)
+      Process.exit(pid, :kill)
+      close(table)
+    end
+
+    test "gets what is sent to it, by whomever it goes", %{table: table, pid: pid} do
+      :ok = run(table, {:worker, 2}, &Routes.send_to(&1, pid, :text))
+      [{:coordinator, {:ecosystem_forward, hop}}] = got(table)
+      :ok = run(table, :coordinator, &Routes.forward(&1, hop))
+      assert got(table) == [{{:worker, 1}, {:ecosystem_message, {:worker, 2}, :text}}]
+      close(table)
+    end
+
+    test "is down where it is down", %{table: table, pid: pid} do
+      Roster.down(table, 1, pid)
+      assert type(Routes.send_to(table, pid, :text)) == :no_route
+      Process.unlink(pid)
+      close(table)
+    end
+
+    # The row is read once: who has it then is who gets it.
+    test "gets nothing that is for another, while the row goes from one to the other", context do
+      %{table: table, pid: pid} = context
+      row = Roster.member(table, 1)
+      other = spawn_link(fn -> receive(do: (:never -> :ok)) end)
+
+      swapping = spawn_link(fn -> swap(table, [row, put_elem(row, 1, other)]) end)
+
+      sent = for _ <- 1..20_000, do: Routes.send_to(table, pid, :text) == :ok
+      assert Enum.any?(sent)
+      assert Process.info(other, :message_queue_len) == {:message_queue_len, 0}
+      for process <- [swapping, other, pid], do: Process.unlink(process)
+      for process <- [swapping, other, pid], do: Process.exit(process, :kill)
+      ended(swapping)
+      close(table)
+    end
+
+    defp swap(table, [one, other]) do
+      :ets.insert(table, one)
+      swap(table, [other, one])
+    end
+  end
+
+  test "what is not shaped like a hop is a mistake, whoever makes it" do
+    table = table([:coordinator, {:worker, 1}])
+
+    for hop <- [
+          {Routes, :bogus, :coordinator, :all, 1},
+          {Routes, :ring, :bogus, :all, 1},
+          {Routes, :ring, {:worker, 0}, {:worker, 1}, 1},
+          {Routes, :tree, :coordinator, :bogus, 1},
+          {Routes, :tree, :coordinator, {:worker, 1.0}, 1},
+          {Routes, :tree, :coordinator, {:bogus, self()}, 1},
+          {Routes, :tree, :coordinator, 1},
+          {Router, :tree, :coordinator, :all, 1}
+        ] do
+      attempt = fn table ->
+        assert_raise ArgumentError, ~r"forward/2, got: ", fn -> Routes.forward(table, hop) end
+      end
+
+      run(table, :coordinator, attempt)
+    end
+
+    assert got(table) == []
+    close(table)
   end
 
   defp mesh!(opts \\ []) do
