@@ -8,8 +8,10 @@ defmodule Foundation.ProcessRegistry do
 
   A namespace is any term: `:production` for what an application really runs, one of its own
   (`{:test, make_ref()}`) for each test that starts the same names at the same time. Only two kinds
-  of terms are refused, in namespaces as in names, because `Registry` takes them for patterns when
-  it removes a name: maps, and the atoms `:_` and `:"$1"`, `:"$2"`, ...
+  of terms name nobody, in namespaces as in keys, because `Registry` takes them for patterns when
+  it removes a name: maps, and the atoms `:_` and `:"$1"`, `:"$2"`, ..., also within tuples and lists.
+  `register/4`, `unregister/2` and `via/3` raise `ArgumentError` for them; the others answer as for any
+  name that nobody has: `:error`, `[]`, `0`, `false`, and `update_metadata/3` with `:not_owner`.
 
       iex> alias Foundation.ProcessRegistry
       iex> namespace = {:test, make_ref()}
@@ -158,7 +160,7 @@ defmodule Foundation.ProcessRegistry do
   Replaces the metadata of a name of the calling process: by a map, or by what a function makes of
   the former.
 
-  Error: `:not_owner` when the name is not the caller's.
+  Error: `:not_owner` when the name is not the caller's, or not any more when the function returns.
 
       iex> namespace = {:test, make_ref()}
       iex> :ok = Foundation.ProcessRegistry.register(namespace, :me, self(), %{done: 1})
@@ -169,26 +171,27 @@ defmodule Foundation.ProcessRegistry do
   """
   @spec update_metadata(namespace(), key(), metadata() | (metadata() -> metadata())) ::
           :ok | {:error, Error.t()}
+  # The function first: `Registry` writes the name again, whatever has become of it in there.
   def update_metadata(namespace, key, fun) when is_function(fun, 1) do
-    update(namespace, key, fn old -> metadata!(fun.(old || %{})) end)
-  end
-
-  def update_metadata(namespace, key, metadata) do
-    metadata!(metadata)
-    update(namespace, key, fn _old -> metadata end)
-  end
-
-  defp update(namespace, key, fun) do
-    case Registry.update_value(__MODULE__, {namespace, key}, fun) do
-      {_new, _old} ->
-        :ok
-
-      :error ->
-        {:error,
-         Error.new(:not_owner, "the calling process does not have the name", %{
-           name: {namespace, key}
-         })}
+    case Registry.lookup(__MODULE__, {namespace, key}) do
+      [{pid, old}] when pid == self() -> replace(namespace, key, metadata!(fun.(old || %{})))
+      _nobody_or_another -> not_owner(namespace, key)
     end
+  end
+
+  def update_metadata(namespace, key, metadata),
+    do: replace(namespace, key, metadata!(metadata))
+
+  defp replace(namespace, key, metadata) do
+    case Registry.update_value(__MODULE__, {namespace, key}, fn _old -> metadata end) do
+      {_new, _old} -> :ok
+      :error -> not_owner(namespace, key)
+    end
+  end
+
+  defp not_owner(namespace, key) do
+    text = "the calling process does not have the name"
+    {:error, Error.new(:not_owner, text, %{name: {namespace, key}})}
   end
 
   @doc """

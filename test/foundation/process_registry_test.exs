@@ -153,6 +153,39 @@ defmodule Foundation.ProcessRegistryTest do
     assert ProcessRegistry.metadata(namespace, :three) == {:ok, %{a: 1}}
   end
 
+  test "a name that is given away while its metadata are made is free", %{namespace: namespace} do
+    :ok = ProcessRegistry.register(namespace, :name, self(), %{a: 1})
+
+    assert {:error, error} =
+             ProcessRegistry.update_metadata(namespace, :name, fn old ->
+               :ok = ProcessRegistry.unregister(namespace, :name)
+               old
+             end)
+
+    assert error.error_type == :not_owner
+    assert ProcessRegistry.lookup(namespace, :name) == :error
+    task = Task.async(fn -> ProcessRegistry.register(namespace, :name) end)
+    assert Task.await(task) == :ok
+  end
+
+  test "who asks for what is refused as a name is told that nobody has it", context do
+    %{namespace: namespace} = context
+
+    for term <- [:_, :"$1", %{}, {:a, [:_]}] do
+      assert ProcessRegistry.lookup(namespace, term) == :error
+      assert ProcessRegistry.metadata(namespace, term) == :error
+      assert ProcessRegistry.lookup_with_metadata(term, :name) == :error
+      assert ProcessRegistry.list(term) == []
+      assert ProcessRegistry.count(term) == 0
+      refute ProcessRegistry.registered?(namespace, term)
+
+      for update <- [%{}, &Map.put(&1, :a, 1)] do
+        assert {:error, error} = ProcessRegistry.update_metadata(namespace, term, update)
+        assert error.error_type == :not_owner
+      end
+    end
+  end
+
   test "of a hundred that want a name one gets it", %{namespace: namespace} do
     test = self()
 

@@ -270,6 +270,9 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   Ends a worker for good: with `:shutdown`, and after the ecosystem's `:shutdown_timeout` by killing it. A
   worker that is dead is forgotten. Where the calling process is killed meanwhile, it is done all the same.
 
+  A worker may remove itself, and so may a process of OTP's that it has started (a `Task`): then it is forgotten
+  when this returns `:ok`, at once, and another process ends it. Nobody waits for his own end.
+
   `{:error, :not_found}` where the ecosystem has no worker with that pid: its successor, where it has
   come back already, has another.
 

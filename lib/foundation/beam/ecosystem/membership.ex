@@ -54,16 +54,35 @@ defmodule Foundation.BEAM.Ecosystem.Membership do
   @doc "Ends a worker for good, and forgets it; one that is dead as well."
   @spec remove(Roster.table(), pid()) :: :ok | {:error, :not_found}
   def remove(table, pid) do
+    itself? = pid == self() or pid in Process.get(:"$ancestors", [])
+
     Apart.run(fn ->
       number = Roster.worker(table, pid)
 
-      if number && Roster.get(table, :state) != :starting && Additions.leave(table, number, pid) do
-        forgotten(table, Roster.plan(table), number, pid)
-        Additions.forget(table, number)
-      else
-        {:error, :not_found}
+      if number && Roster.get(table, :state) != :starting && Additions.leave(table, number, pid),
+        do: left(table, number, pid, itself?),
+        else: {:error, :not_found}
+    end)
+  end
+
+  defp left(table, number, pid, false) do
+    forgotten(table, Roster.plan(table), number, pid)
+    Additions.forget(table, number)
+  end
+
+  # One that waited for its own end would only be killed for it, and so would one that waits for who does.
+  defp left(table, number, pid, true) do
+    spawn(fn ->
+      try do
+        left(table, number, pid, false)
+      rescue
+        error in ArgumentError ->
+          # The table is gone with the ecosystem.
+          if :ets.info(table, :owner) != :undefined, do: reraise(error, __STACKTRACE__)
       end
     end)
+
+    :ok
   end
 
   defp discard(table, plan, number) do

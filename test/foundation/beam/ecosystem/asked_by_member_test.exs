@@ -40,6 +40,18 @@ defmodule Foundation.BEAM.Ecosystem.AskedByMemberTest do
         {:noreply, opts}
       end
 
+      def handle_cast({:leave, how}, opts) do
+        me = self()
+
+        leave = fn ->
+          Foundation.BEAM.EcosystemSupervisor.remove_worker(opts[:ecosystem_id], me)
+        end
+
+        left = if how == :task, do: Task.await(Task.async(leave), :infinity), else: leave.()
+        send(opts[:test], {:left, left, leave.()})
+        {:noreply, opts}
+      end
+
       defp ask(id), do: {:asked, Foundation.BEAM.EcosystemSupervisor.shutdown(id)}
 
       @impl true
@@ -66,6 +78,26 @@ defmodule Foundation.BEAM.Ecosystem.AskedByMemberTest do
         assert_receive {:terminated, :coordinator, :shutdown}, 5_000
         assert_nothing_left()
         refute Enum.any?(members, &Process.alive?/1)
+      end
+    end
+
+    for {name, opts} <- @layouts, how <- [:itself, :task] do
+      test "a worker that removes itself, #{name}, #{how}: it is forgotten, and ends" do
+        ecosystem = asker!(unquote(opts))
+        {:ok, _members} = Processes.subscribe(ecosystem)
+        id = ecosystem.id
+        worker = List.last(ecosystem.workers)
+        count = length(ecosystem.workers)
+        GenServer.cast(worker, {:leave, unquote(how)})
+        assert_receive {:left, :ok, {:error, :not_found}}
+        assert_receive {:terminated, {:worker, ^count}, :shutdown}
+
+        assert_receive {:members_changed, ^id,
+                        %{joined: [], left: [{{:worker, ^count}, ^worker}]}}
+
+        assert EcosystemSupervisor.list_workers(ecosystem) == ecosystem.workers -- [worker]
+        assert failures(ecosystem) == 0
+        Processes.shutdown_ecosystem(ecosystem)
       end
     end
 
