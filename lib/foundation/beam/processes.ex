@@ -485,7 +485,8 @@ defmodule Foundation.BEAM.Processes do
   Sends a message to one member, by the topology, see "Topologies". From a process that is no member it
   goes straight there.
 
-  A member is found by its role without a look at the others; by its pid it is looked for among all. Who sends
+  A member is found by its role without a look at the others; by its pid it is looked for among all, and the
+  message is for that process alone, not for one that comes back in its place meanwhile. Who sends
   is looked for once in a member's life. The struct, and for members the id of their own ecosystem, need no
   registry.
 
@@ -505,7 +506,8 @@ defmodule Foundation.BEAM.Processes do
   @doc """
   Passes on what came with `{:ecosystem_forward, hop}`; for the member that got it.
 
-  Errors: `:not_a_member`, and `:no_route` where who comes next is down: the message is lost then.
+  Errors: `:not_a_member`, and `:no_route` where who comes next, or who it is for, is down: the message is lost
+  then.
 
       iex> {:error, error} = Foundation.BEAM.Processes.forward(:no_such_ecosystem, :hop)
       iex> error.error_type
@@ -524,7 +526,8 @@ defmodule Foundation.BEAM.Processes do
 
   There is one at a time. A holder that ends loses it to its successor, who gets a new one, of a larger
   `epoch`; the old one is refused from then on. Where a member ends while it passes the token, its
-  successor may be sent the same one twice. In the life of an ecosystem `{epoch, seq}` only grows, over all
+  successor may be sent the same one twice; where a process that is no member is killed while it starts or
+  passes one, that is done all the same. In the life of an ecosystem `{epoch, seq}` only grows, over all
   its rings as well. `Foundation.BEAM.Topology.Token` has the rules.
 
   Errors: `:not_a_ring`, `:already_exists`, `:not_a_member`, `:no_token` where nobody lives.
@@ -564,7 +567,8 @@ defmodule Foundation.BEAM.Processes do
   Changes the topology. Messages on their way end it by the one that they began with; a ring's token is
   worth nothing when it is no ring any more, also when it is one again.
 
-  Subscribers get `{:topology_changed, id, topology}`. Raises `ArgumentError` for any other than `:tree`,
+  Subscribers get `{:topology_changed, id, topology}` soon after. What they get last is what the topology is,
+  whoever has changed it; of several changes at once they may hear of the last alone. Raises `ArgumentError` for any other than `:tree`,
   `:mesh` and `:ring`.
 
       iex> {:error, error} = Foundation.BEAM.Processes.set_topology(:no_such_ecosystem, :mesh)

@@ -278,4 +278,25 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
       assert up({:worker, 4}) != added
     end
   end
+
+  # Whoever starts it finds the row, and then no row.
+  test "a worker that is removed while it is written down anew is removed" do
+    ecosystem = Member.ecosystem!([count: 1], test: nil)
+    %{table: table} = ecosystem
+    pid = spawn_link(fn -> receive(do: (:end -> :ok)) end)
+
+    removing =
+      spawn_link(fn ->
+        Stream.repeatedly(fn -> Roster.forget(table, 9, pid) end) |> Enum.find(&(&1 == :never))
+      end)
+
+    written = for _ <- 1..20_000, do: Roster.started(table, 9, pid, Member, 0)
+    Process.unlink(removing)
+    Process.exit(removing, :kill)
+    ended(removing)
+    Roster.forget(table, 9, pid)
+    assert Roster.again(table, 9, pid, Member, 0) == :removed
+    assert Enum.all?(written, &(&1 in [:first, {:again, pid}, :removed]))
+    send(pid, :end)
+  end
 end
