@@ -21,6 +21,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     Intensity,
     Reaper,
     Roster,
+    Supervision,
     Watch
   }
 
@@ -141,7 +142,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
       end
 
     adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
-    monitor_supervisors(state)
+    Supervision.watch(state)
     state = subscribers(state)
     Changes.heal(table, :unknown)
     # What happened since the process before this one ended, nobody was told.
@@ -185,7 +186,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp handle(:ready, %{table: table, builder: builder} = state) do
     Process.demonitor(builder, [:flush])
     for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
-    monitor_supervisors(state)
+    Supervision.watch(state)
     Changes.tell_who_began_before(table)
     # Who subscribed while it started, in an `init`.
     Changes.happened(state, [], Roster.living(table))
@@ -233,15 +234,17 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   end
 
   defp handle({:supervisor, part, pid}, state) do
-    if significant?(state.plan, part), do: monitor({:supervisor, part}, pid)
+    Supervision.watch(state, part, pid)
     state
   end
 
-  defp handle({{:supervisor, part}, _monitor, :process, pid, reason}, state),
-    do: supervisor_down(state, part, pid, reason)
+  defp handle({{:supervisor, part}, _monitor, :process, pid, reason}, state) do
+    Supervision.down(state, part, pid, reason)
+    state
+  end
 
   defp handle({:gone?, part, pid}, state) do
-    spawn(fn -> if lost?(state, part, pid), do: Reaper.end_all(state.supervisor) end)
+    Supervision.look(state, part, pid)
     state
   end
 
@@ -281,44 +284,4 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   end
 
   defp monitor(tag, pid), do: :erlang.monitor(:process, pid, tag: tag)
-
-  # Supervisors below the top: the one of all members, or those of the workers.
-
-  defp significant?(%{nested?: nested?}, part), do: nested? == (part == 0)
-
-  defp monitor_supervisors(%{table: table, plan: plan}) do
-    for part <- 0..plan.parts, significant?(plan, part) do
-      monitor({:supervisor, part}, Roster.get(table, {:supervisor, part}))
-    end
-  end
-
-  # It has restarted too often: the end of all.
-  defp supervisor_down(state, _part, _pid, :shutdown), do: finish(state)
-
-  # It comes back, unless members are not to come back with it. When this process was itself restarted,
-  # it does not know the reason.
-  defp supervisor_down(state, part, pid, _reason) do
-    if state.plan.nested? and not Healing.healing?(state),
-      do: finish(state),
-      else: Process.send_after(self(), {:gone?, part, pid}, 1_000)
-
-    state
-  end
-
-  # Not back, and not to come: the top supervisor answers when it is not starting it.
-  defp lost?(%{table: table, supervisor: supervisor}, part, pid) do
-    coming =
-      for {_, :restarting, _, _} <- DynamicSupervisor.which_children(supervisor), do: :restarting
-
-    coming == [] and Roster.get(table, {:supervisor, part}) == pid
-  catch
-    _kind, _it_has_ended -> false
-  end
-
-  defp finish(%{supervisor: supervisor} = state) do
-    if not state.ending?,
-      do: spawn(fn -> Reaper.end_all(supervisor) end)
-
-    state
-  end
 end
