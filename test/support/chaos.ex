@@ -220,7 +220,7 @@ defmodule Foundation.Chaos do
         :changes,
         :pids,
         :pressure,
-        :subscribed?
+        :subscriptions
       ]
 
   defp steward(state), do: if(state.pending == %{} and state.early == %{}, do: :ok, else: state)

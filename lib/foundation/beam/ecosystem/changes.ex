@@ -4,8 +4,8 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   # What follows from members that come and go: the token of a ring finds its next holder, and those who
   # have asked for it are told. The steward calls this, when it has written the change into the roster.
   #
-  # Whoever subscribes writes its row first, and reads the roster then: a change is in what it reads, or
-  # is told, or both.
+  # Whoever subscribes writes its row, counts that, and reads the roster then. The steward writes a
+  # change first, and then looks at the count: so a change is in what a subscriber reads, or is told, or both.
 
   alias Foundation.BEAM.Ecosystem.{Nearest, RingToken, Roster}
   alias Foundation.BEAM.Topology
@@ -13,12 +13,40 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   @type member :: {Topology.role(), pid()}
 
   @doc "Members are gone, `left`, or have come, `joined`; either may be none. The state is the steward's."
-  @spec happened(struct(), [member()], [member()]) :: :ok
-  def happened(%{table: table, id: id, subscribers: subscribers}, left, joined) do
+  @spec happened(struct(), [member()], [member()]) :: struct()
+  def happened(%{table: table, id: id} = state, left, joined) do
     heal(table, left)
+    state = newcomers(state)
     message = {:members_changed, id, %{joined: joined, left: left}}
-    for {pid, _monitor} <- subscribers, do: send(pid, message)
-    :ok
+    for {pid, _monitor} <- state.subscribers, do: send(pid, message)
+    state
+  end
+
+  # Those of whom the steward has not heard yet.
+  defp newcomers(%{table: table, subscriptions: known} = state) do
+    case Roster.get(table, :subscriptions) do
+      ^known -> state
+      count -> Enum.reduce(subscribers(table), %{state | subscriptions: count}, &subscribed/2)
+    end
+  end
+
+  @doc "That process is told from now on."
+  @spec subscribed(pid(), struct()) :: struct()
+  def subscribed(pid, %{subscribers: known} = state) when is_map_key(known, pid), do: state
+
+  def subscribed(pid, state),
+    do: put_in(state.subscribers[pid], :erlang.monitor(:process, pid, tag: :subscriber))
+
+  @doc "It is not, unless it has subscribed again since."
+  @spec unsubscribed(pid(), struct()) :: struct()
+  def unsubscribed(pid, %{table: table} = state) do
+    if :ets.member(table, {:subscriber, pid}) do
+      state
+    else
+      {monitor, subscribers} = Map.pop(state.subscribers, pid)
+      if monitor, do: Process.demonitor(monitor, [:flush])
+      %{state | subscribers: subscribers}
+    end
   end
 
   @doc "Sees to it that the token is with a member; after those ends nobody can tell where it was."
@@ -62,16 +90,16 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   @doc "Who is told; where anybody has ever asked for it, it looks through the table for them."
   @spec subscribers(Roster.table()) :: [pid()]
   def subscribers(table) do
-    if :ets.member(table, :subscribed?),
+    if :ets.member(table, :subscriptions),
       do: :ets.select(table, [{{{:subscriber, :"$1"}}, [], [:"$1"]}]),
       else: []
   end
 
   @spec subscribe(Roster.table(), pid()) :: boolean()
   def subscribe(table, pid) do
-    # First: where this is not to be seen yet, there is no row either.
-    Roster.put(table, :subscribed?, true)
-    :ets.insert_new(table, {{:subscriber, pid}})
+    first? = :ets.insert_new(table, {{:subscriber, pid}})
+    if first?, do: :ets.update_counter(table, :subscriptions, 1, {:subscriptions, 0})
+    first?
   end
 
   @spec unsubscribe(Roster.table(), pid()) :: true

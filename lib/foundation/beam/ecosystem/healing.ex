@@ -10,6 +10,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     Events,
     Failures,
     Intensity,
+    Living,
     Reaper,
     Roster,
     Watch
@@ -20,23 +21,23 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   # Milliseconds that supervisors need to end, beside their members.
   @grace 1_000
 
-  @doc "A monitored member has ended."
-  @spec down(struct(), non_neg_integer(), pid(), term()) :: struct()
-  def down(%{table: table} = state, number, pid, reason) do
+  @doc "A monitored member has ended; when its start began is known of those that had come back."
+  @spec down(struct(), non_neg_integer(), pid(), term(), integer() | nil) :: struct()
+  def down(%{table: table} = state, number, pid, reason, begun) do
     case Roster.member(table, number) do
       # Removed, or all is being ended.
       nil ->
         gone(state, number, pid)
 
-      {_, ^pid, _, _, :up, _} ->
-        ended(state, number, pid, reason)
+      {_, ^pid, begun, _, :up, _} ->
+        ended(state, number, pid, {reason, begun})
 
       {_, ^pid, _, _, :down, _} ->
         state
 
       # It is back already.
       _other ->
-        if twice?(state, number, pid, reason), do: state, else: behind(state, number, pid, reason)
+        behind(state, number, pid, {reason, begun})
     end
   end
 
@@ -52,19 +53,21 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     %{state | pending: Map.delete(state.pending, pid), early: Map.delete(state.early, pid)}
   end
 
-  defp ended(state, number, pid, reason) do
+  defp ended(state, number, pid, {reason, _begun} = why) do
     cond do
-      not done?(state, number, pid, reason) -> mark(state, number, pid, reason)
+      not done?(state, number, pid, reason) -> mark(state, number, pid, why)
       reason == :normal -> done(state, number, pid)
-      true -> state |> done(number, pid) |> heard(number, pid, reason)
+      true -> state |> done(number, pid) |> heard(number, pid, why)
     end
   end
 
   # A worker that was added for something that comes to its end, where nobody comes back. Of one that
   # has ended before this process monitored it, the reason is not known.
   defp done?(%{plan: %{fault_tolerance: :standard, count: count}} = state, number, pid, reason)
-       when number > count,
-       do: reason == :normal or (reason == :noproc and pid not in state.adopted)
+       when number > count do
+    found? = state.successor? and match?(%{^number => {^pid, _}}, state.adopted)
+    reason == :normal or (reason == :noproc and not found?)
+  end
 
   defp done?(_state, _number, _pid, _reason), do: false
 
@@ -74,38 +77,52 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     gone(state, number, pid)
   end
 
-  # Its successor has been told of already; but it may have had the token, or been passing it on.
-  defp behind(state, number, pid, reason) do
+  # Where its successor has been told of, so has its end; but it may have had the token, or been passing it on.
+  defp behind(%{early: early} = state, number, pid, why) when is_map_key(early, pid) do
     Changes.heal(state.table, [{Roster.role(number), pid}])
-    heard(state, number, pid, reason)
+    heard(state, number, pid, why)
   end
+
+  defp behind(state, number, pid, why), do: state |> left(number, pid) |> heard(number, pid, why)
 
   defp left(%{ending?: true} = state, _number, _pid), do: state
+  defp left(state, number, pid), do: Changes.happened(state, [{Roster.role(number), pid}], [])
 
-  defp left(state, number, pid) do
-    Changes.happened(state, [{Roster.role(number), pid}], [])
-    state
-  end
-
-  # A steward that came after another may monitor a member twice, the second time when it is dead: two
-  # messages, in either order. So may any steward with a worker that is added.
-  defp twice?(state, number, pid, reason) do
-    (state.successor? or number > state.plan.count) and not is_map_key(state.early, pid) and
-      (reason == :noproc or elem(Failures.find(state.table, pid), 0) != nil)
-  end
-
-  defp mark(%{table: table} = state, number, pid, reason) do
+  defp mark(%{table: table} = state, number, pid, why) do
     Roster.down(table, number, pid)
 
     if state.ending?,
       do: state,
-      else: state |> left(number, pid) |> heard(number, pid, reason) |> Watch.restarts()
+      else: state |> left(number, pid) |> heard(number, pid, why) |> Watch.restarts()
   end
 
   # A supervisor has asked it to end: no failure, but it may come back, as all do with one for all.
-  defp heard(state, number, pid, :shutdown), do: wait(state, number, pid, nil)
+  defp heard(state, number, pid, {:shutdown, _begun}), do: wait(state, number, pid, nil)
 
-  defp heard(state, number, pid, reason) do
+  defp heard(state, number, pid, {reason, begun}) when reason in [:noproc, :unknown] do
+    if for_coordinator?(state, number, begun),
+      do: wait(state, number, pid, nil),
+      else: failed(state, number, pid, reason)
+  end
+
+  defp heard(state, number, pid, {reason, _begun}), do: failed(state, number, pid, reason)
+
+  # Nobody has seen why it ended. Where workers are restarted with the coordinator, and that one has
+  # ended since, it was asked to. Nothing is known of when it began: it is of the first ones, or so is
+  # the coordinator.
+  defp for_coordinator?(%{plan: %{supervision: :rest_for_one}} = state, number, begun)
+       when number > 0 do
+    with true <- healing?(state),
+         {0, coordinator, since, restarts, _, _} <- Roster.member(state.table, 0) do
+      (restarts > 0 and (begun == nil or since > begun)) or not Living.living?(coordinator)
+    else
+      _other -> false
+    end
+  end
+
+  defp for_coordinator?(_state, _number, _begun), do: false
+
+  defp failed(state, number, pid, reason) do
     failure = Failures.new(number, pid, reason)
     index = state.failures + 1
     Failures.put(state.table, index, failure)
@@ -150,7 +167,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
   defp wait(state, number, pid, failure) do
     case Map.pop(state.early, pid) do
-      {{begun, ended, new}, early} ->
+      {{_number, begun, ended, new}, early} ->
         {_, _, index, _} = waiting = waiting(number, failure, state.failures)
         back(%{state | early: early}, pid, new, waiting, index, ended - begun)
 
@@ -168,16 +185,24 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   @spec healing?(struct()) :: boolean()
   def healing?(state), do: state.plan.fault_tolerance == :self_healing
 
+  @doc """
+  Whether who was started at that time is monitored, or has ended before this process looked into the
+  roster, and who was there before it was never monitored.
+  """
+  @spec adopted?(struct(), non_neg_integer(), integer()) :: boolean()
+  def adopted?(%{adopted: adopted}, number, begun) do
+    case adopted do
+      %{^number => {_pid, since}} -> begun <= since
+      _not_adopted -> false
+    end
+  end
+
   @doc "A member is back; its end may not have been heard of yet."
-  @spec restarted(struct(), non_neg_integer(), pid(), pid(), {integer(), integer()}) :: struct()
-  def restarted(state, number, old, new, {begun, ended}) do
+  @spec restarted(struct(), tuple(), pid(), boolean()) :: struct()
+  def restarted(state, {number, begun, ended, new} = start, old, adopted?) do
     state = Watch.moved(state, number, ended)
-    role = Roster.role(number)
-    told? = is_map_key(state.pending, old)
-    left = if told?, do: [], else: [{role, old}]
-    # Where it was removed since, its end may have been told of before this came.
-    joined = if Roster.member(state.table, number), do: [{role, new}], else: []
-    if state.ready?, do: Changes.happened(state, left, joined)
+    left = if is_map_key(state.pending, old), do: [], else: [{Roster.role(number), old}]
+    state = if state.ready?, do: joined(state, left, number, new), else: state
 
     case Map.pop(state.pending, old) do
       {{_, _, index, since} = waiting, pending} ->
@@ -186,35 +211,33 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
         back(%{state | pending: pending}, old, new, waiting, index, duration)
 
       {nil, _pending} ->
-        unheard_of(state, number, old, {begun, ended, new})
+        if Roster.member(state.table, number),
+          do: unheard_of(state, start, old, adopted?),
+          else: state
     end
   end
 
-  # Its end is still to be heard of, but not that of one which was removed meanwhile. Where another
-  # steward was before, that one may have heard of it, or nobody.
-  defp unheard_of(state, number, old, {begun, ended, new} = early) do
-    with false <- Roster.member(state.table, number) == nil,
-         {%{} = failure, index} when state.successor? <-
-           Failures.find(state.table, old) do
+  @doc "Tells of a member, but not of one that has been replaced, or removed, since."
+  @spec joined(struct(), [Changes.member()], non_neg_integer(), pid()) :: struct()
+  def joined(state, left, number, pid) do
+    up? = Roster.up(state.table, number) == {:ok, pid}
+    Changes.happened(state, left, if(up?, do: [{Roster.role(number), pid}], else: []))
+  end
+
+  # Its end is still to be heard of, unless it was never monitored. Where another steward was before,
+  # that one may have heard of it.
+  defp unheard_of(state, start, old, false) do
+    state |> put_in([Access.key(:early), old], start) |> Watch.restarts()
+  end
+
+  defp unheard_of(state, {number, begun, ended, new} = start, old, true) do
+    with true <- state.successor?,
+         {%{} = failure, index} <- Failures.find(state.table, old) do
       back(state, old, new, {number, failure, index, begun}, index, ended - begun)
     else
-      true ->
-        state
-
-      _not_recorded ->
-        state
-        |> monitor_again(number, old)
-        |> put_in([Access.key(:early), old], early)
-        |> Watch.restarts()
+      _not_recorded -> unheard({old, start}, state)
     end
   end
-
-  defp monitor_again(%{successor?: true} = state, number, pid) do
-    :erlang.monitor(:process, pid, tag: number)
-    state
-  end
-
-  defp monitor_again(state, _number, _pid), do: state
 
   defp back(state, old, new, {number, failure, _, _}, index, duration) do
     microseconds = System.convert_time_unit(duration, :native, :microsecond)
@@ -229,20 +252,16 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
   def late(%{early: early, plan: %{start_timeout: ms}} = state) do
     now = System.monotonic_time()
-    late = Enum.filter(early, fn {_, {_, ended, _}} -> Watch.over?(now - ended, ms) end)
+    late = Enum.filter(early, fn {_, {_, _, ended, _}} -> Watch.over?(now - ended, ms) end)
     state = %{state | early: Map.drop(early, Enum.map(late, &elem(&1, 0)))}
     Enum.reduce(late, state, &unheard/2)
   end
 
-  @doc "It ended and came back while members were still being started, when none was monitored yet."
-  @spec unheard({pid(), {integer(), integer(), pid()}}, struct()) :: struct()
-  def unheard({old, {_begun, _ended, new} = early}, %{} = state) do
-    case Enum.find(Roster.members(state.table), &(elem(&1, 1) == new)) do
-      nil ->
-        state
-
-      row ->
-        heard(%{state | early: Map.put(state.early, old, early)}, elem(row, 0), old, :unknown)
-    end
+  @doc "It ended and came back, and was not monitored."
+  @spec unheard({pid(), tuple()}, struct()) :: struct()
+  def unheard({old, {number, _begun, _ended, _new} = start}, state) do
+    if Roster.member(state.table, number),
+      do: heard(put_in(state.early[old], start), number, old, {:unknown, nil}),
+      else: state
   end
 end

@@ -21,7 +21,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:topology, name, change, told}                    see `Arrangement`, `Changes`
   #     {:token, token, from, ring}                        see `RingToken`
   #     {{:subscriber, pid}}                               who is told of changes, see `Changes`
-  #     {:subscribed?, true}                               if anybody ever was
+  #     {:subscriptions, count}                            how often somebody has asked for it
   #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
   #     {{:trial, number}, restores, failed}               see `Snapshots.Trial`
   #     {:ticker, pid}, {:sample, figures}                 see `Ticker`

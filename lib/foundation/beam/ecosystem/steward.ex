@@ -38,19 +38,21 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     failures: 0,
     # Members that are down and may come back, by their pids: `{number, failure or nil, index, since}`.
     pending: %{},
-    # Members that were back before their end was heard of: `{begun, ended}` of the new start.
+    # Members that were back before their end was heard of: `{number, begun, ended, new}` of the new start.
     early: %{},
     # When each part had somebody back last, and the numbers of those that are being added.
     moved: %{},
     adding: MapSet.new(),
-    # Whether it came after another, and what it monitored then.
+    # Whether it came after another. Who it found in the roster and monitors, though it may still be told
+    # of that start: `{pid, begun}` by number.
     successor?: false,
-    adopted: MapSet.new(),
+    adopted: %{},
     # How often workers have failed lately, and the failure that was one too many.
     intensity: Intensity.new(),
     over: nil,
-    # Who hears of changes, each with its monitor.
+    # Who hears of changes, each with its monitor, and how many subscriptions are known.
     subscribers: %{},
+    subscriptions: nil,
     watching?: false
   ]
 
@@ -132,7 +134,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp adopt(%{table: table} = state) do
     members = Roster.members(table)
     for {number, pid, _, _, :up, _} <- members, do: monitor(number, pid)
-    for {number, pid} <- Additions.left(table), do: monitor(number, pid)
+    removed = Additions.left(table)
+    for {number, pid} <- removed, do: monitor(number, pid)
 
     # Their ends were heard of by the process before this one.
     down =
@@ -141,17 +144,23 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
         {pid, Healing.waiting(number, failure, index)}
       end
 
-    adopted = for {_, pid, _, _, :up, _} <- members, into: MapSet.new(), do: pid
+    adopted =
+      for {number, pid, begun, _, :up, _} <- members, into: %{}, do: {number, {pid, begun}}
+
     Supervision.watch(state)
     state = subscribers(state)
     Changes.heal(table, :unknown)
-    # What happened since the process before this one ended, nobody was told.
+
+    # What happened since the process before this one ended, nobody was told; nor perhaps of what it
+    # had written down. Who was removed joins once more and leaves, when its end is heard of: so nobody keeps
+    # who had the place before.
     Changes.tell_who_began_before(table)
     Failures.healed(table, members)
-    Changes.happened(state, [], Roster.living(table))
+    left = for {number, pid, _, _, :down, _} <- members, do: {Roster.role(number), pid}
+    gone = for {number, pid} <- removed, do: {Roster.role(number), pid}
 
     Watch.restarts(%{
-      state
+      Changes.happened(state, left, gone ++ Roster.living(table))
       | adopted: adopted,
         adding: MapSet.new(Additions.numbers(table)),
         pending: if(Healing.healing?(state), do: down, else: %{})
@@ -160,11 +169,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   # They hear of a topology that the process before this one was not told of.
   defp subscribers(%{table: table} = state),
-    do:
-      handle(
-        :topology,
-        Enum.reduce(Changes.subscribers(table), state, &handle({:subscribed, &1}, &2))
-      )
+    do: handle(:topology, Enum.reduce(Changes.subscribers(table), state, &Changes.subscribed/2))
 
   @impl true
   def handle_cast(message, state), do: handle_info(message, state)
@@ -185,12 +190,20 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   defp handle(:ready, %{table: table, builder: builder} = state) do
     Process.demonitor(builder, [:flush])
-    for {number, pid, _, _, _, _} <- Roster.members(table), do: monitor(number, pid)
+    members = Roster.members(table)
+    for {number, pid, _, _, _, _} <- members, do: monitor(number, pid)
     Supervision.watch(state)
     Changes.tell_who_began_before(table)
     # Who subscribed while it started, in an `init`.
-    Changes.happened(state, [], Roster.living(table))
-    state = %{state | ready?: true, builder: nil}
+    state = Changes.happened(state, [], Roster.living(table))
+
+    adopted =
+      for {number, pid, begun, restarts, _, _} <- members,
+          restarts > 0 or number > state.plan.count,
+          into: %{},
+          do: {number, {pid, begun}}
+
+    state = %{state | ready?: true, builder: nil, adopted: adopted}
     Enum.reduce(state.early, %{state | early: %{}}, &Healing.unheard/2)
   end
 
@@ -198,8 +211,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp handle(:ending, state), do: %{state | ending?: true}
 
   defp handle({:added, number, pid}, state) do
-    monitor(number, pid)
-    Changes.happened(state, [], [{Roster.role(number), pid}])
+    # It is the first of that number: one that was adopted is this one, or has come after it.
+    if not is_map_key(state.adopted, number), do: monitor(number, pid)
+    state = Healing.joined(state, [], number, pid)
     Watch.moved(state, number, System.monotonic_time())
   end
 
@@ -211,22 +225,18 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     Healing.removed(state, pid)
   end
 
-  defp handle({:subscribed, pid}, %{subscribers: known} = state) when is_map_key(known, pid),
-    do: state
-
-  defp handle({:subscribed, pid}, state),
-    do: put_in(state.subscribers[pid], monitor(:subscriber, pid))
+  defp handle({:subscribed, pid}, state) do
+    if :ets.member(state.table, {:subscriber, pid}),
+      do: Changes.subscribed(pid, state),
+      else: state
+  end
 
   defp handle(:topology, state) do
     Changes.topology(state)
     state
   end
 
-  defp handle({:unsubscribed, pid}, state) do
-    {monitor, subscribers} = Map.pop(state.subscribers, pid)
-    if monitor, do: Process.demonitor(monitor, [:flush])
-    %{state | subscribers: subscribers}
-  end
+  defp handle({:unsubscribed, pid}, state), do: Changes.unsubscribed(pid, state)
 
   defp handle({:subscriber, _monitor, :process, pid, _reason}, state) do
     Changes.unsubscribe(state.table, pid)
@@ -249,12 +259,16 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   end
 
   defp handle({number, _monitor, :process, pid, reason}, state) when is_integer(number),
-    do: Healing.down(state, number, pid, reason)
+    do: Healing.down(state, number, pid, reason, nil)
+
+  defp handle({{:again, number, begun}, _monitor, :process, pid, reason}, state),
+    do: Healing.down(state, number, pid, reason, begun)
 
   defp handle({:restarted, number, old, new, begun, ended}, state) do
-    if state.ready? and not MapSet.member?(state.adopted, new), do: monitor(number, new)
+    adopted? = Healing.adopted?(state, number, begun)
+    if state.ready? and not adopted?, do: monitor({:again, number, begun}, new)
     if number == 0, do: Changes.coordinator(state.table, new, ended)
-    Healing.restarted(state, number, old, new, {begun, ended})
+    Healing.restarted(state, {number, begun, ended, new}, old, adopted?)
   end
 
   defp handle({:not_restarted, number, old, reason}, state),
