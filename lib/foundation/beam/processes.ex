@@ -353,10 +353,18 @@ defmodule Foundation.BEAM.Processes do
   The newest #{Failures.kept()} failures, the newest first.
 
     * `:role` and `:pid` of who failed
-    * `:reason` - of the exit; one above 2 KiB is `{:too_large, text}`. Of a member that dies within
-      microseconds of its start it may not be seen, and is `:noproc`, or `:unknown`
+    * `:reason` - of the exit; one above 2 KiB is `{:too_large, text}`. It is `:noproc`, or `:unknown`
+      where the member was back already, if it was not seen, see below
     * `:at` - system time in milliseconds
     * `:healed_us` - microseconds until the member was back, `nil` if it is not
+
+  The steward monitors members when it is told that all have started, or that one is back, and nobody
+  waits for that: the reason is not seen of a member that dies within some 0.1 ms of the return of `spawn_ecosystem/1`
+  with ten workers, 5 ms with 10,000, of its start where it has come back or was added, and later
+  where the VM is busy. It is a failure all the same. But when members are restarted together, the
+  reason would tell who has failed and who was asked to end. Where it was not seen, workers that are
+  restarted with their coordinator are no failures, and of those that `:one_for_all` restarts one is,
+  which need not be the one that failed.
 
       iex> {:error, error} = Foundation.BEAM.Processes.failures(:no_such_ecosystem)
       iex> error.error_type
@@ -596,6 +604,10 @@ defmodule Foundation.BEAM.Processes do
   a role is in the place of whoever had it; one that is known already may be told again, so keep them as
   a map, by role. Also `{:topology_changed, id, topology}`. A member that calls it in its `init`, with
   its `:ecosystem_id`, hears of those that start after it when all have started.
+
+  Every change is in what this returns, or is told, or both, also where the steward that tells of it was
+  killed; what happened meanwhile is then told as one. Who has left may be told again, too. Nothing is
+  told of the ecosystem's own end: to know of that, monitor its supervisor.
 
   It ends with the process, or by `unsubscribe/1`.
 

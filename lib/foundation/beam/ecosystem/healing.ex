@@ -21,6 +21,9 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   # Milliseconds that supervisors need to end, beside their members.
   @grace 1_000
 
+  # Starts of coordinators that are remembered; who began before those counts as one group.
+  @groups 8
+
   @doc "A monitored member has ended; when its start began is known of those that had come back."
   @spec down(struct(), non_neg_integer(), pid(), term(), integer() | nil) :: struct()
   def down(%{table: table} = state, number, pid, reason, begun) do
@@ -99,28 +102,41 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   # A supervisor has asked it to end: no failure, but it may come back, as all do with one for all.
   defp heard(state, number, pid, {:shutdown, _begun}), do: wait(state, number, pid, nil)
 
-  defp heard(state, number, pid, {reason, begun}) when reason in [:noproc, :unknown] do
-    if for_coordinator?(state, number, begun),
+  defp heard(state, number, pid, {reason, begun}) do
+    if reason in [:noproc, :unknown] and healing?(state) and for_another?(state, number, begun),
       do: wait(state, number, pid, nil),
-      else: failed(state, number, pid, reason)
+      else: failed(%{state | blamed: group(state, begun)}, number, pid, reason)
   end
 
-  defp heard(state, number, pid, {reason, _begun}), do: failed(state, number, pid, reason)
+  # Nobody has seen why it ended: it may have been asked to. Where all are restarted together, it was if
+  # another's failure is known; the first one whose reason nobody knows stands for all of them.
+  defp for_another?(%{plan: %{supervision: :one_for_all}} = state, _number, begun),
+    do: state.blamed == group(state, begun)
 
-  # Nobody has seen why it ended. Where workers are restarted with the coordinator, and that one has
-  # ended since, it was asked to. Nothing is known of when it began: it is of the first ones, or so is
-  # the coordinator.
-  defp for_coordinator?(%{plan: %{supervision: :rest_for_one}} = state, number, begun)
+  # Where workers are restarted with the coordinator, it was if that one has ended since. Of one that was
+  # never monitored, it is not known when it began: before any that came back.
+  defp for_another?(%{plan: %{supervision: :rest_for_one}} = state, number, begun)
        when number > 0 do
-    with true <- healing?(state),
-         {0, coordinator, since, restarts, _, _} <- Roster.member(state.table, 0) do
-      (restarts > 0 and (begun == nil or since > begun)) or not Living.living?(coordinator)
-    else
-      _other -> false
+    case Roster.member(state.table, 0) do
+      {0, coordinator, since, restarts, _, _} ->
+        (restarts > 0 and (not is_integer(begun) or since > begun)) or
+          not Living.living?(coordinator)
+
+      nil ->
+        false
     end
   end
 
-  defp for_coordinator?(_state, _number, _begun), do: false
+  defp for_another?(_state, _number, _begun), do: false
+
+  # The start of the coordinator with which it began; in place of when it did, perhaps the start of who
+  # came after it.
+  defp group(_state, nil), do: :first
+
+  defp group(%{groups: groups}, {:before, begun}),
+    do: groups |> Enum.drop_while(&(&1 > begun)) |> Enum.at(1, :first)
+
+  defp group(%{groups: groups}, begun), do: Enum.find(groups, :first, &(&1 <= begun))
 
   defp failed(state, number, pid, reason) do
     failure = Failures.new(number, pid, reason)
@@ -201,6 +217,7 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   @spec restarted(struct(), tuple(), pid(), boolean()) :: struct()
   def restarted(state, {number, begun, ended, new} = start, old, adopted?) do
     state = Watch.moved(state, number, ended)
+    state = if number == 0, do: group_of(state, begun), else: state
     left = if is_map_key(state.pending, old), do: [], else: [{Roster.role(number), old}]
     state = if state.ready?, do: joined(state, left, number, new), else: state
 
@@ -216,6 +233,8 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
           else: state
     end
   end
+
+  defp group_of(state, begun), do: %{state | groups: Enum.take([begun | state.groups], @groups)}
 
   @doc "Tells of a member, but not of one that has been replaced, or removed, since."
   @spec joined(struct(), [Changes.member()], non_neg_integer(), pid()) :: struct()
@@ -259,9 +278,9 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
   @doc "It ended and came back, and was not monitored."
   @spec unheard({pid(), tuple()}, struct()) :: struct()
-  def unheard({old, {number, _begun, _ended, _new} = start}, state) do
+  def unheard({old, {number, begun, _ended, _new} = start}, state) do
     if Roster.member(state.table, number),
-      do: heard(put_in(state.early[old], start), number, old, {:unknown, nil}),
+      do: heard(put_in(state.early[old], start), number, old, {:unknown, {:before, begun}}),
       else: state
   end
 end

@@ -47,6 +47,10 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     # of that start: `{pid, begun}` by number.
     successor?: false,
     adopted: %{},
+    # When coordinators that came back began, the newest first; and the one that was before or is among
+    # those with whom somebody failed last.
+    groups: [],
+    blamed: nil,
     # How often workers have failed lately, and the failure that was one too many.
     intensity: Intensity.new(),
     over: nil,

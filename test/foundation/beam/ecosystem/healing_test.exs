@@ -172,6 +172,12 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
       {:ok, current} = await(ecosystem, 3)
       assert current.coordinator not in [nil, coordinator]
       assert MapSet.disjoint?(MapSet.new(current.workers), MapSet.new(workers))
+      # The steward has heard of all of them, and monitors those that are there now.
+      assert eventually?(fn ->
+               steward = :sys.get_state(Roster.get(ecosystem.table, :steward))
+               steward.pending == %{} and steward.early == %{} and steward.failures > failed - 1
+             end)
+
       assert failures(ecosystem) == failed
     end
   end

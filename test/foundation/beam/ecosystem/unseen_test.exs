@@ -55,6 +55,24 @@ defmodule Foundation.BEAM.Ecosystem.UnseenTest do
     old
   end
 
+  # All of them have been replaced.
+  defp restart_all(table, number) do
+    before = for {_, pid, _, _, _, _} <- Roster.members(table), do: pid
+    old = replace(table, number)
+    assert eventually?(fn -> Enum.all?(Roster.members(table), &(elem(&1, 1) not in before)) end)
+    old
+  end
+
+  defp while_suspended(ecosystem, fun) do
+    steward = Roster.get(ecosystem.table, :steward)
+    :erlang.suspend_process(steward)
+    result = fun.()
+    :erlang.resume_process(steward)
+    # It monitors whom it is told of, and hears of those that are dead next.
+    for _ <- 1..2, do: settle(ecosystem)
+    result
+  end
+
   defp pid(table, number), do: elem(Roster.member(table, number), 1)
 
   defp failed(ecosystem) do
@@ -107,25 +125,34 @@ defmodule Foundation.BEAM.Ecosystem.UnseenTest do
     end
   end
 
+  test "one_for_all: of those whose reason nobody has seen one fails each time" do
+    me = self()
+
+    ecosystem =
+      unwatched([supervision: :one_for_all], fn ecosystem ->
+        send(me, {:dead, for(number <- [2, 0], do: restart_all(ecosystem.table, number))})
+      end)
+
+    assert_received {:dead, [_second, coordinator]}
+    assert [{_first, :unknown}, {^coordinator, :unknown}] = failed(ecosystem)
+
+    [last] =
+      while_suspended(ecosystem, fn ->
+        for number <- [3, 1], do: restart_all(ecosystem.table, number)
+        [restart_all(ecosystem.table, 0)]
+      end)
+
+    assert [_, _, third, _fourth, fifth] = failed(ecosystem)
+    assert {elem(third, 1), fifth} == {:killed, {last, :noproc}}
+  end
+
   describe "rest_for_one: workers that are restarted with the coordinator are no failures" do
-    # All of them have been replaced.
-    defp restart_all(table) do
-      before = for {_, pid, _, _, _, _} <- Roster.members(table), do: pid
-      coordinator = replace(table, 0)
-
-      assert eventually?(fn ->
-               Enum.all?(Roster.members(table), &(elem(&1, 1) not in before))
-             end)
-
-      coordinator
-    end
-
     test "before they are monitored for the first time" do
       me = self()
 
       ecosystem =
         unwatched([supervision: :rest_for_one], fn ecosystem ->
-          send(me, {:dead, for(_ <- 1..2, do: restart_all(ecosystem.table))})
+          send(me, {:dead, for(_ <- 1..2, do: restart_all(ecosystem.table, 0))})
         end)
 
       assert_received {:dead, dead}
@@ -140,15 +167,13 @@ defmodule Foundation.BEAM.Ecosystem.UnseenTest do
           max_restarts: 100
         )
 
-      steward = Roster.get(ecosystem.table, :steward)
-      :erlang.suspend_process(steward)
-      [first | others] = for _ <- 1..3, do: restart_all(ecosystem.table)
-      alone = replace(ecosystem.table, 1)
-      :erlang.resume_process(steward)
-      settle(ecosystem)
+      {[first | others], alone} =
+        while_suspended(ecosystem, fn ->
+          coordinators = for _ <- 1..3, do: restart_all(ecosystem.table, 0)
+          {coordinators, replace(ecosystem.table, 1)}
+        end)
+
       expected = [{first, :killed} | for(pid <- others ++ [alone], do: {pid, :noproc})]
-      assert eventually?(fn -> failures(ecosystem) >= 4 end)
-      settle(ecosystem)
       assert Enum.sort(failed(ecosystem)) == Enum.sort(expected)
     end
   end
