@@ -91,6 +91,7 @@ defmodule Foundation.BEAM.Ecosystem.Events do
   defp reason(%{over: %{} = failure}, _failures, _reason), do: too_often(failure)
   defp reason(%{ending?: true}, _failures, _reason), do: :shutdown
   defp reason(_state, [first | _], :shutdown), do: too_often(first)
+  defp reason(%{exhausted?: true}, [], _reason), do: :max_restarts
   defp reason(_state, _failures, reason), do: reason
 
   defp too_often(failure), do: {:max_restarts, failure.role, failure.reason}
@@ -103,6 +104,7 @@ defmodule Foundation.BEAM.Ecosystem.Events do
   defp why({:max_restarts, role, _reason}),
     do: "#{inspect(role)} has failed more often than max_restarts allows"
 
+  defp why(:max_restarts), do: "members have failed more often than max_restarts allows"
   defp why(reason), do: Reason.text(reason)
 
   defp line(failure), do: "#{inspect(failure.role)} failed: #{Reason.text(failure.reason)}"

@@ -54,6 +54,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     # How often workers have failed lately, and the failure that was one too many.
     intensity: Intensity.new(),
     over: nil,
+    # Whether a supervisor below the top has restarted too often.
+    exhausted?: false,
     # Who hears of changes, each with its monitor, and how many subscriptions are known.
     subscribers: %{},
     subscriptions: nil,
@@ -247,20 +249,12 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     %{state | subscribers: Map.delete(state.subscribers, pid)}
   end
 
-  defp handle({:supervisor, part, pid}, state) do
-    Supervision.watch(state, part, pid)
-    state
-  end
+  defp handle({:supervisor, part, pid}, state), do: Supervision.watch(state, part, pid)
 
-  defp handle({{:supervisor, part}, _monitor, :process, pid, reason}, state) do
-    Supervision.down(state, part, pid, reason)
-    state
-  end
+  defp handle({{:supervisor, part}, _monitor, :process, pid, reason}, state),
+    do: Supervision.down(state, part, pid, reason)
 
-  defp handle({:gone?, part, pid}, state) do
-    Supervision.look(state, part, pid)
-    state
-  end
+  defp handle({:gone?, part, pid}, state), do: Supervision.look(state, part, pid)
 
   defp handle({number, _monitor, :process, pid, reason}, state) when is_integer(number),
     do: Healing.down(state, number, pid, reason, nil)
@@ -291,7 +285,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   @impl true
   def terminate(reason, state) do
     if reason == :shutdown, do: ended(state.table)
-    if state.ready?, do: Events.stopped(state, reason), else: :ok
+    if state.ready?, do: state |> Supervision.why(&handle/2) |> Events.stopped(reason), else: :ok
   end
 
   # Its supervisor ends, and with it whoever it has started: there is nobody to look for.
