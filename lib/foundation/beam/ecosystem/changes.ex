@@ -105,9 +105,15 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   @spec unsubscribe(Roster.table(), pid()) :: true
   def unsubscribe(table, pid), do: :ets.delete(table, {:subscriber, pid})
 
-  @doc "Tells workers of a coordinator that has come back; those whose start began later have found it."
-  @spec coordinator(Roster.table(), pid(), integer()) :: :ok
-  def coordinator(table, pid, since) do
+  @doc """
+  Tells workers of a coordinator that has come back; those whose start began later have found it. Where
+  another has followed it already, that one's return is told.
+  """
+  @spec back(Roster.table(), pid(), integer()) :: :ok
+  def back(table, pid, since),
+    do: if(Roster.coordinator(table) == pid, do: coordinator(table, pid, since), else: :ok)
+
+  defp coordinator(table, pid, since) do
     for {_, worker, begun, _, _, _} <- Roster.workers(table), begun <= since do
       send(worker, {:coordinator_changed, pid})
     end

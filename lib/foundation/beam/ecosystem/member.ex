@@ -130,13 +130,16 @@ defmodule Foundation.BEAM.Ecosystem.Member do
 
   defp informed({_when, pid, told}, %{table: table}) do
     Roster.changed(table)
-
-    case Roster.coordinator(table) do
-      ^told -> :ok
-      changed -> send(pid, {:coordinator_changed, changed})
-    end
-
+    inform(table, pid, told)
     {:ok, pid}
+  end
+
+  # Another may have come when this was sent, and the steward has told of it before.
+  defp inform(table, pid, told) do
+    with changed when changed != told <- Roster.coordinator(table) do
+      send(pid, {:coordinator_changed, changed})
+      inform(table, pid, changed)
+    end
   end
 
   # Before anybody finds it in the roster, it has its spawn options, and what was kept for it.

@@ -265,7 +265,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp handle({:restarted, number, old, new, begun, ended}, state) do
     adopted? = Healing.adopted?(state, number, begun)
     if state.ready? and not adopted?, do: monitor({:again, number, begun}, new)
-    if number == 0, do: Changes.coordinator(state.table, new, ended)
+    if number == 0, do: Changes.back(state.table, new, ended)
     Healing.restarted(state, {number, begun, ended, new}, old, adopted?)
   end
 

@@ -207,4 +207,20 @@ defmodule Foundation.BEAM.Ecosystem.UnseenTest do
     assert Process.info(added, :monitored_by) |> elem(1) |> Enum.count(&(&1 == steward)) == 1
     assert Additions.numbers(ecosystem.table) == []
   end
+
+  test "workers hear of no coordinator after one that has followed it" do
+    ecosystem = Member.ecosystem!(fault_tolerance: :self_healing, max_restarts: 10, count: 2)
+    steward = Roster.get(ecosystem.table, :steward)
+    :erlang.suspend_process(steward)
+    replace(ecosystem.table, 0)
+    replace(ecosystem.table, 0)
+    last = pid(ecosystem.table, 0)
+    :erlang.resume_process(steward)
+    settle(ecosystem)
+
+    for role <- [{:worker, 1}, {:worker, 2}] do
+      assert_receive {:changed, ^role, _pid, ^last}
+      refute_received {:changed, ^role, _pid, _another}
+    end
+  end
 end
