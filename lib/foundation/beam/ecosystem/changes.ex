@@ -16,9 +16,9 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   @spec happened(struct(), [member()], [member()]) :: struct()
   def happened(%{table: table, id: id} = state, left, joined) do
     heal(table, left)
-    state = newcomers(state)
+    %{subscribers: subscribers} = state = newcomers(state)
     message = {:members_changed, id, %{joined: joined, left: left}}
-    for {pid, _monitor} <- state.subscribers, do: send(pid, message)
+    for {pid, _monitor} <- subscribers, do: send(pid, message)
     state
   end
 

@@ -278,9 +278,12 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
 
   @doc "It ended and came back, and was not monitored."
   @spec unheard({pid(), tuple()}, struct()) :: struct()
-  def unheard({old, {number, begun, _ended, _new} = start}, state) do
-    if Roster.member(state.table, number),
-      do: heard(put_in(state.early[old], start), number, old, {:unknown, {:before, begun}}),
-      else: state
+  def unheard({old, {number, begun, _, _} = start}, %{table: table, early: early} = state) do
+    if Roster.member(table, number) do
+      state = %{state | early: Map.put(early, old, start)}
+      heard(state, number, old, {:unknown, {:before, begun}})
+    else
+      state
+    end
   end
 end

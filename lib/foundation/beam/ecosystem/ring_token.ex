@@ -39,15 +39,20 @@ defmodule Foundation.BEAM.Ecosystem.RingToken do
          {:ok, previous} <- previous(row, ring),
          living = Enum.filter(members.(:all), &(role in [nil, elem(&1, 0)])),
          {:ok, token} <- Token.new(living, previous) do
-      placed? = place(table, row, token, ring)
-      # Its holder may have died since it was read.
-      healed = if placed?, do: heal(table, members)
-      # Another was there before, maybe for an earlier ring; or this one has ended.
-      if placed? and ring(table) == {:ok, ring}, do: healed, else: start(table, members, role)
+      # Where not, another was there before, maybe for an earlier ring.
+      if place(table, row, token, ring),
+        do: placed(table, members, role, ring),
+        else: start(table, members, role)
     else
       :later -> start(table, members, role)
       no_token -> no_token
     end
+  end
+
+  # Its holder may have died since it was read, or the ring have ended.
+  defp placed(table, members, role, ring) do
+    healed = heal(table, members)
+    if ring(table) == {:ok, ring}, do: healed, else: start(table, members, role)
   end
 
   defp previous(nil, _ring), do: {:ok, nil}

@@ -65,7 +65,10 @@ defmodule Foundation.BEAM.Ecosystem.Shutdown do
 
   @doc false
   # Workers have their time at once, then the coordinator.
-  @spec limit(Foundation.BEAM.Ecosystem.Config.t()) :: pos_integer()
+  @spec limit(%{
+          :shutdown_timeout => pos_integer() | nil,
+          optional(atom()) => term()
+        }) :: pos_integer()
   def limit(%{shutdown_timeout: timeout}) when is_integer(timeout),
     do: min(2 * timeout + @grace, 0xFFFFFFFF)
 

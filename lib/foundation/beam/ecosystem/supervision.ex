@@ -32,8 +32,8 @@ defmodule Foundation.BEAM.Ecosystem.Supervision do
 
   # It comes back, unless members are not to come back with it. When the steward was itself restarted,
   # it does not know the reason.
-  def down(state, part, pid, _reason) do
-    if state.plan.nested? and not Healing.healing?(state),
+  def down(%{plan: plan} = state, part, pid, _reason) do
+    if plan.nested? and not Healing.healing?(state),
       do: finish(state),
       else: later(state, part, pid)
   end
