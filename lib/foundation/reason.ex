@@ -11,6 +11,9 @@ defmodule Foundation.Reason do
   @size 65_536
   @text 500
 
+  # Where many are kept, or sent.
+  @bounded 2_048
+
   @depth 4
   @width 5
   # Integers are written whole, in a time that grows with the square of their length.
@@ -29,6 +32,15 @@ defmodule Foundation.Reason do
   @doc "Whether it is small enough to be kept."
   @spec small?(term()) :: boolean()
   def small?(reason), do: Size.measure(reason, @size).complete?
+
+  @doc """
+  The reason where it is small, otherwise `{:too_large, text}`: for where one is about to be sent or kept
+  that may hold whole states, which may share their parts so that a copy takes more than there is.
+  """
+  @spec bounded(term()) :: term()
+  def bounded(reason) do
+    if Size.measure(reason, @bounded).complete?, do: reason, else: {:too_large, text(reason)}
+  end
 
   @doc "A reason in words; that of a process which crashed with the place instead of its stacktrace."
   @spec text(term()) :: String.t()

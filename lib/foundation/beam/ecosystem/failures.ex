@@ -5,13 +5,9 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
   # writes; a failure is written again when the member is back.
 
   alias Foundation.BEAM.Ecosystem.Roster
-  alias Foundation.BEAM.Term.Size
   alias Foundation.Reason
 
   @kept 100
-
-  # Exit reasons may hold whole states: what is larger is kept as text.
-  @largest_reason 2_048
 
   @type failure :: %{
           role: :coordinator | {:worker, pos_integer()},
@@ -29,7 +25,7 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
     %{
       role: Roster.role(number),
       pid: pid,
-      reason: bounded(reason),
+      reason: Reason.bounded(reason),
       at: System.system_time(:millisecond),
       healed_us: nil
     }
@@ -99,11 +95,5 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
       {total, _failure} -> {Enum.map(rows, &elem(&1, 1)), total}
       nil -> {[], 0}
     end
-  end
-
-  defp bounded(reason) do
-    if Size.measure(reason, @largest_reason).complete?,
-      do: reason,
-      else: {:too_large, Reason.text(reason)}
   end
 end

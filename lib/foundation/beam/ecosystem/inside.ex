@@ -10,10 +10,15 @@ defmodule Foundation.BEAM.Ecosystem.Inside do
   # handlers, and is left alone. (What a callback receives itself, by a `receive` that takes whatever
   # comes, cannot be told from outside.)
 
+  alias Foundation.Reason
+
   @behaviours [GenServer, :gen_server, :gen_statem]
   @loops [:gen_server, :gen_statem]
 
-  @type outcome :: {:ok, term()} | {:failed, term()} | :later
+  # No process has that name.
+  @nobody Module.concat(__MODULE__, Nobody)
+
+  @type outcome :: {:ok, term()} | {:failed, term()} | :later | :impossible
 
   @doc "Whether the process answers system messages, as far as can be told."
   @spec possible?(pid()) :: boolean()
@@ -46,30 +51,109 @@ defmodule Foundation.BEAM.Ecosystem.Inside do
   end
 
   @doc """
-  What the function makes of the state, which stays what it is.
+  Asks for it without waiting, of a process that answers system messages; what the function gives is
+  dropped, the state stays what it is.
+  """
+  @spec ask(pid(), (term() -> term())) :: :asked
+  def ask(pid, fun) do
+    send_request(pid, fn state -> keep(fun.(state)) end)
+    :asked
+  end
 
-  `:later` when the process has not come to it within so many milliseconds (0: it is only asked), or
-  is gone. It does what it was asked all the same when it comes to it, unless it ends before.
+  @doc """
+  What the function makes of the state, which stays what it is. What it raises comes back as
+  `{:failed, reason}`, bounded.
+
+  `:later` when the process has not come to it within so many milliseconds, or is gone. It does what it
+  was asked all the same when it comes to it, unless it ends before. `:impossible` where nobody was asked.
   """
   @spec look(pid(), (term() -> term()), timeout()) :: outcome()
-  # It throws: so the state is kept, and only what was thrown comes back, not a copy of the state.
-  @dialyzer {:no_return, look: 3}
   def look(pid, fun, patience) do
-    :sys.replace_state(pid, fn state -> throw({__MODULE__, fun.(state)}) end, patience)
-    :later
-  catch
-    :error, {:callback_failed, _where, {:throw, {__MODULE__, result}}} -> {:ok, result}
-    :error, {:callback_failed, _where, {_kind, reason}} -> {:failed, reason}
-    :exit, _gone_or_late -> :later
+    guarded(pid, patience, fn answer, state ->
+      send(answer, {answer, outcome(fun, state)})
+      keep(state)
+    end)
   end
 
   @doc "The same with a function whose result is the new state; it answers `{:ok, :replaced}`."
   @spec replace(pid(), (term() -> term()), timeout()) :: outcome()
   def replace(pid, fun, patience) do
-    :sys.replace_state(pid, fun, patience)
-    {:ok, :replaced}
+    guarded(pid, patience, fn answer, state ->
+      case outcome(&fitting(&1, fun), state) do
+        {:ok, new} ->
+          send(answer, {answer, {:ok, :replaced}})
+          new
+
+        {:failed, _reason} = failed ->
+          send(answer, {answer, failed})
+          keep(state)
+      end
+    end)
+  end
+
+  # To find out what a process is takes as long as it stays inside a native function. Who is asked does
+  # it all the same when it comes out: the helper goes on.
+  defp guarded(pid, patience, fun) do
+    {helper, monitor} = spawn_monitor(fn -> exit({__MODULE__, possibly(pid, patience, fun)}) end)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^helper, {__MODULE__, outcome}} -> outcome
+      {:DOWN, ^monitor, :process, ^helper, _killed} -> :later
+    after
+      patience ->
+        Process.demonitor(monitor, [:flush])
+        :later
+    end
+  end
+
+  defp possibly(pid, patience, fun) do
+    cond do
+      possible?(pid) -> enter(pid, patience, fun)
+      node(pid) == node() and not Process.alive?(pid) -> :later
+      true -> :impossible
+    end
+  end
+
+  # The answer is a message of the function's own, through an alias that ends with the patience.
+  defp enter(pid, patience, fun) do
+    answer = :erlang.monitor(:process, pid, alias: :reply_demonitor)
+    send_request(pid, &fun.(answer, &1))
+
+    receive do
+      {^answer, outcome} -> outcome
+      {:DOWN, ^answer, :process, _pid, _reason} -> :later
+    after
+      patience -> :later
+    end
+  end
+
+  # What OTP answers holds the new state, or a fault with all that it carries. It is addressed to
+  # nobody, so that it is never copied: not to an alias that has ended, whose process gets the copy first.
+  defp send_request(pid, fun), do: send(pid, {:system, {@nobody, :none}, {:replace_state, fun}})
+
+  defp outcome(fun, state) do
+    {:ok, fun.(state)}
   catch
-    :error, {:callback_failed, _where, {_kind, reason}} -> {:failed, reason}
-    :exit, _gone_or_late -> :later
+    _kind, reason -> {:failed, Reason.bounded(reason)}
+  end
+
+  # A throw leaves the state as it is.
+  @spec keep(term()) :: no_return()
+  defp keep(_state), do: throw(__MODULE__)
+
+  # A `:gen_statem` finds out only behind the function that it is no pair.
+  defp fitting(state, fun) do
+    new = fun.(state)
+
+    if pair?(state) and not pair?(new) and statem?(),
+      do: :erlang.error({:badmatch, new}),
+      else: new
+  end
+
+  defp pair?(term), do: is_tuple(term) and tuple_size(term) == 2
+
+  defp statem? do
+    {:current_stacktrace, frames} = Process.info(self(), :current_stacktrace)
+    Enum.any?(frames, &match?({:gen_statem, :system_replace_state, _, _}, &1))
   end
 end

@@ -9,6 +9,7 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
   # with the system's time and the bytes that a copy takes, large binaries included.
 
   alias Foundation.BEAM.Ecosystem.Inside
+  alias Foundation.Reason
   alias Foundation.BEAM.Ecosystem.Snapshots.Trial
   alias Foundation.BEAM.Term.Size
 
@@ -17,8 +18,10 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
   @type place :: non_neg_integer()
 
   @type fault :: {:too_large, limit :: pos_integer()} | {:failed, term()}
+  # The last is how many reductions the member had, see `Quiet`.
   @type answer ::
-          {:snapshot, place(), pid(), {:ok, bytes :: non_neg_integer()} | {:refused, fault()}}
+          {:snapshot, place(), pid(), {:ok, bytes :: non_neg_integer()} | {:refused, fault()},
+           non_neg_integer()}
 
   @doc "Whether members of the module have snapshots."
   @spec able?(module()) :: boolean()
@@ -28,29 +31,27 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
   end
 
   @doc """
-  Asks a member for a snapshot, without waiting: `to` gets `t:answer/0` when it is taken, or refused.
+  Asks a member for a snapshot, without waiting: `to` gets `t:answer/0` when it is taken, or refused. It
+  is one that answers system messages, `Inside.possible?/1`.
   """
-  @spec ask(table(), place(), pid(), module(), pos_integer(), pid()) :: :asked | :impossible
-  def ask(table, number, pid, module, most, to) do
-    if Inside.possible?(pid) do
-      Inside.look(pid, &answer(&1, table, number, module, most, to), 0)
-      :asked
-    else
-      :impossible
-    end
-  end
+  @spec ask(table(), place(), pid(), module(), pos_integer(), pid()) :: :asked
+  def ask(table, number, pid, module, most, to),
+    do: Inside.ask(pid, &answer(&1, table, number, module, most, to))
 
   # Runs in the member.
   defp answer(state, table, number, module, most, to) do
-    send(to, {:snapshot, number, self(), take(table, number, module, state, most)})
-    :answered
+    taken = take(table, number, module, state, most)
+    send(to, {:snapshot, number, self(), taken, elem(Process.info(self(), :reductions), 1)})
   end
 
   defp take(table, number, module, state, most) do
     save(table, number, module.snapshot(state), most)
   catch
-    # Any fault of the module's is its own: the member goes on with the state that it has.
-    kind, reason -> {:refused, {:failed, Exception.normalize(kind, reason, __STACKTRACE__)}}
+    # Any fault of the module's is its own: the member goes on with the state that it has. What is told of
+    # it leaves the member, and often holds that state.
+    kind, reason ->
+      fault = Exception.normalize(kind, reason, __STACKTRACE__)
+      {:refused, {:failed, Reason.bounded(fault)}}
   end
 
   @doc """
@@ -87,22 +88,18 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
   @spec restore(table(), place(), pid(), module(), timeout()) ::
           :restored | :nothing | :later | :impossible | {:failed, term()}
   def restore(table, number, pid, module, patience) do
-    cond do
-      not :ets.member(table, {:snapshot, number}) ->
-        :nothing
-
-      not Inside.possible?(pid) ->
-        :impossible
-
-      true ->
-        Trial.restored(table, number, pid)
-        restore_inside(table, number, pid, module, patience)
-    end
+    if :ets.member(table, {:snapshot, number}),
+      do: restore_inside(table, number, pid, module, patience),
+      else: :nothing
   end
 
   defp restore_inside(table, number, pid, module, patience) do
     # The member reads the row itself: so the snapshot is copied once, not into a message as well.
+    supervisor = self()
+
     restore = fn state ->
+      Trial.restored(table, number, self(), supervisor)
+
       case :ets.lookup(table, {:snapshot, number}) do
         [{_key, _at, _bytes, snapshot}] -> module.restore(state, snapshot)
         [] -> state

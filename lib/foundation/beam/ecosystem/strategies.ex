@@ -131,11 +131,9 @@ defmodule Foundation.BEAM.Ecosystem.Strategies do
   @doc "Sets flags inside a process that runs already."
   @spec set(pid(), flags(), timeout()) :: :set | :later | :impossible
   def set(pid, flags, patience \\ @patience) do
-    with true <- Inside.possible?(pid),
-         {:ok, :set} <- Inside.look(pid, fn _state -> set_own(flags) end, patience) do
-      :set
-    else
-      false -> :impossible
+    case Inside.look(pid, fn _state -> set_own(flags) end, patience) do
+      {:ok, :set} -> :set
+      :impossible -> :impossible
       _not_yet -> :later
     end
   end

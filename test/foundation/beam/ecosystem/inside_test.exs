@@ -80,10 +80,12 @@ defmodule Foundation.BEAM.Ecosystem.InsideTest do
     )
 
     assert_receive {:busy, ^pid}
-    assert Inside.look(pid, fn _ -> send(test, :looked) end, 0) == :later
-    refute_received :looked
+    assert Inside.ask(pid, fn _ -> send(test, :asked) end) == :asked
+    assert Inside.look(pid, fn _ -> send(test, :looked) end, 1) == :later
+    refute_received _either
 
     send(pid, :go_on)
+    assert_receive :asked
     assert_receive :looked
     assert GenServer.call(pid, :state) == []
     assert Process.info(self(), :messages) == {:messages, []}

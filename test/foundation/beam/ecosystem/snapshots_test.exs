@@ -1,7 +1,7 @@
 defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
   use ExUnit.Case, async: true
 
-  alias Foundation.BEAM.Ecosystem.Snapshots
+  alias Foundation.BEAM.Ecosystem.{Inside, Snapshots}
   alias Foundation.BEAM.Ecosystem.Snapshots.Rounds
   alias Foundation.Members.{Kept, Machine, Plain, Server}
 
@@ -18,7 +18,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
 
   defp taken(table, number, pid, module \\ Server, most \\ @mib) do
     assert Snapshots.ask(table, number, pid, module, most, self()) == :asked
-    assert_receive {:snapshot, ^number, ^pid, answer}
+    assert_receive {:snapshot, ^number, ^pid, answer, _mark}
     answer
   end
 
@@ -120,12 +120,50 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
     assert GenServer.call(pid, :state) == state
   end
 
+  test "a fault that carries the state is told in words, and never leaves the member whole", %{
+    table: table
+  } do
+    fail = fn state -> Map.fetch!(%{state: state, deep: large_again({:shared, 60})}, :none) end
+    pid = start(Server, snapshot: fail)
+    assert {:refused, {:failed, {:too_large, text}}} = taken(table, 1, pid)
+    assert text =~ "KeyError" and byte_size(text) < 2_000
+
+    Snapshots.save(table, 1, :kept, @mib)
+    fail = fn _ -> :erlang.error({:badmatch, large_again({:shared, 60})}) end
+    pid = start(Server, restore: fail)
+    assert {:failed, {:too_large, text}} = Snapshots.restore(table, 1, pid, Server, 1_000)
+    assert text =~ "badmatch"
+    assert GenServer.call(pid, :state) == [restore: fail]
+  end
+
+  test "a restored state is copied nowhere", %{table: table} do
+    Snapshots.save(table, 1, 60, @mib)
+    deep = fn {state, depth} -> [{:deep, large_again({:shared, depth})} | state] end
+    pid = start(Server, restore: deep)
+    assert Snapshots.restore(table, 1, pid, Server, 5_000) == :restored
+    assert Inside.look(pid, &Keyword.has_key?(&1, :deep), 5_000) == {:ok, true}
+  end
+
+  test "a gen_statem's that is no pair any more is refused", %{table: table} do
+    # Of a pair of state and kept data, `restore/2` makes a pair; the kept state is none.
+    Snapshots.save(table, 1, :no_pair, @mib)
+    pid = start(Machine, [])
+
+    assert {:failed, %FunctionClauseError{} = _} =
+             Snapshots.restore(table, 1, pid, Machine, 1_000) |> normalized()
+
+    assert {:failed, {:badmatch, :no_pair}} = Inside.replace(pid, fn _ -> :no_pair end, 1_000)
+    assert :gen_statem.call(pid, :state) == {:on, []}
+  end
+
+  defp normalized({:failed, reason}), do: {:failed, Exception.normalize(:error, reason, [])}
+
   test "nobody waits for a busy member; it is taken when the member is back", %{table: table} do
     {pid, go_on} = busy()
     assert Snapshots.ask(table, 1, pid, Server, @mib, self()) == :asked
-    refute_received {:snapshot, _, _, _}
+    refute_received {:snapshot, _, _, _, _}
     go_on.()
-    assert_receive {:snapshot, 1, ^pid, {:ok, _}}
+    assert_receive {:snapshot, 1, ^pid, {:ok, _}, _mark}
     assert Snapshots.about(table, 1) != :error
   end
 
@@ -141,7 +179,6 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
   test "what is none of OTP's servers is sent nothing", %{table: table} do
     pid = start(Plain, test: self())
     Snapshots.save(table, 1, :saved, @mib)
-    assert Snapshots.ask(table, 1, pid, Server, @mib, self()) == :impossible
     assert Snapshots.restore(table, 1, pid, Server, 1_000) == :impossible
     refute_received {:got, _, _}
   end
@@ -160,7 +197,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
     assert Snapshots.ask(table, 1, pid, Server, @mib, self()) == :asked
     :ets.delete(table)
     go_on.()
-    assert_receive {:snapshot, 1, ^pid, {:refused, {:failed, %ArgumentError{}}}}
+    assert_receive {:snapshot, 1, ^pid, {:refused, {:failed, %ArgumentError{}}}, _mark}
     assert GenServer.call(pid, :state) == []
   end
 
@@ -215,6 +252,23 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
       {:taken, rounds} = answer.(rounds, {:ok, 1})
       {:tell, rounds} = answer.(rounds, {:refused, {:too_large, 1}})
       assert Rounds.forget(ask.(rounds), 1) == Rounds.new()
+    end
+
+    test "a refusal that the ticker has not asked for is told as well, and as often", %{a: a} do
+      {:tell, rounds} = Rounds.answered(Rounds.new(), 1, a, {:refused, {:too_large, 1}})
+      {:quiet, rounds} = Rounds.answered(rounds, 1, a, {:refused, {:too_large, 1}})
+      {:taken, rounds} = Rounds.answered(rounds, 1, a, {:ok, 1})
+      {:tell, _} = Rounds.answered(rounds, 1, a, {:refused, {:too_large, 1}})
+    end
+
+    test "what is known of a member is known of that process", %{a: a, b: b} do
+      assert Rounds.mark(Rounds.new(), 1, a) == :unknown
+      {:taken, rounds} = Rounds.answered(Rounds.new(), 1, a, {:ok, 1}, 700)
+      assert {Rounds.mark(rounds, 1, a), Rounds.mark(rounds, 1, b)} == {700, :unknown}
+      {:tell, rounds} = Rounds.answered(rounds, 1, a, {:refused, :no}, 800)
+      assert Rounds.mark(rounds, 1, a) == nil
+      assert Rounds.keep(rounds, %{1 => true}) == rounds
+      assert Rounds.keep(rounds, %{}) == Rounds.new()
     end
   end
 end

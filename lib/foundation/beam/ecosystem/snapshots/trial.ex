@@ -40,10 +40,10 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots.Trial do
     end
   end
 
-  @doc "The process is given the snapshot of that number, by the calling supervisor."
-  @spec restored(table(), place(), pid()) :: boolean()
-  def restored(table, number, pid) do
-    restore = {pid, now(), self()}
+  @doc "The process is given the snapshot of that number, by that supervisor."
+  @spec restored(table(), place(), pid(), pid()) :: boolean()
+  def restored(table, number, pid, supervisor \\ self()) do
+    restore = {pid, now(), supervisor}
 
     case :ets.lookup(table, {:trial, number}) do
       # What the steward writes meanwhile stays.
