@@ -3,7 +3,7 @@ defmodule Foundation.BEAM.Ecosystem.Checkpoint do
 
   # Snapshots that a member asks for itself.
 
-  alias Foundation.BEAM.Ecosystem.{Roster, Routes, Snapshots}
+  alias Foundation.BEAM.Ecosystem.{Inside, Roster, Routes, Snapshots}
   alias Foundation.Error
 
   @doc "Takes one of the calling member when it comes out of its callback."
@@ -21,7 +21,11 @@ defmodule Foundation.BEAM.Ecosystem.Checkpoint do
     most = Roster.plan(table).max_snapshot_bytes
     ticker = Roster.get(table, :ticker)
     # Who is told when it is refused; where nobody is, that goes to who has ended by then.
-    spawn(fn -> Snapshots.ask(table, number, pid, module, most, ticker || self()) end)
+    spawn(fn ->
+      if Inside.possible?(pid),
+        do: Snapshots.ask(table, number, pid, module, most, ticker || self())
+    end)
+
     :ok
   end
 
@@ -45,14 +49,21 @@ defmodule Foundation.BEAM.Ecosystem.Checkpoint do
   defp caller(table) do
     case Roster.place(table, self()) do
       nil -> Routes.no_member(table, self())
-      number -> {:ok, number, elem(Roster.member(table, number), 5)}
+      number -> healing(table, number)
     end
   end
 
-  defp unable(module, missing) do
-    text = "#{inspect(module)} does not export #{missing}"
-    {:error, Error.new(:no_snapshots, text, %{module: module})}
+  defp healing(table, number) do
+    if Roster.plan(table).fault_tolerance == :self_healing,
+      do: {:ok, number, elem(Roster.member(table, number), 5)},
+      else: no_snapshots("members of a :standard ecosystem do not come back", %{})
   end
+
+  defp unable(module, missing) do
+    no_snapshots("#{inspect(module)} does not export #{missing}", %{module: module})
+  end
+
+  defp no_snapshots(text, context), do: {:error, Error.new(:no_snapshots, text, context)}
 
   defp too_large(limit) do
     text = "the snapshot takes more than #{limit} bytes; the one before stays"

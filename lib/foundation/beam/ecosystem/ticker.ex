@@ -8,9 +8,18 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
   use GenServer
 
   alias Foundation.BEAM.Ecosystem.{Config, Events, Roster, Samples, Scarcity, Snapshots}
-  alias Foundation.BEAM.Ecosystem.Snapshots.Rounds
+  alias Foundation.BEAM.Ecosystem.Snapshots.{Quiet, Rounds}
 
-  defstruct [:table, :id, :plan, rounds: Rounds.new(), able: %{}, sample: nil, scarcity: nil]
+  defstruct [
+    :table,
+    :id,
+    :plan,
+    :back,
+    rounds: Rounds.new(),
+    able: %{},
+    sample: nil,
+    scarcity: nil
+  ]
 
   @spec start_link(Roster.table(), Config.t()) :: GenServer.on_start()
   def start_link(table, plan) do
@@ -71,14 +80,14 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
     members =
       for {number, pid, _, _, :up, module} <- rows, able[module], do: {number, pid, module}
 
-    gone = Map.keys(state.rounds.asked) -- Enum.map(rows, &elem(&1, 0))
-    rounds = Enum.reduce(gone, state.rounds, &Rounds.forget(&2, &1))
+    state = %{state | back: state.back || Quiet.back()}
+    rounds = Rounds.keep(state.rounds, Map.new(rows, &{elem(&1, 0), true}))
     %{state | able: able, rounds: ask(members, rounds, state)}
   end
 
   # What they have answered, or refuse to.
-  defp handle({:snapshot, number, pid, answer}, state) do
-    case Rounds.answered(state.rounds, number, pid, answer) do
+  defp handle({:snapshot, number, pid, answer, mark}, state) do
+    case Rounds.answered(state.rounds, number, pid, answer, mark) do
       {:tell, rounds} ->
         {:refused, fault} = answer
         Events.snapshot_refused(state.id, number, pid, fault)
@@ -109,17 +118,24 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
     end
   end
 
-  # One that cannot be asked now, as it is starting still or not of OTP, may be the next time.
-  defp ask(members, rounds, %{table: table, plan: plan}) do
+  # One that cannot be asked now, as it is none of OTP's still, may be the next time.
+  defp ask(members, rounds, %{table: table, plan: plan, back: back}) do
     {due, rounds} = Rounds.due(rounds, for({number, pid, _} <- members, do: {number, pid}))
     modules = Map.new(members, fn {number, _pid, module} -> {number, module} end)
+    marks = for {number, pid} <- due, do: {pid, Rounds.mark(rounds, number, pid)}
+    verdicts = Quiet.verdicts(marks, back)
 
     Enum.reduce(due, rounds, fn {number, pid}, rounds ->
-      most = plan.max_snapshot_bytes
+      case verdicts[pid] do
+        :ask ->
+          Snapshots.ask(table, number, pid, modules[number], plan.max_snapshot_bytes, self())
+          rounds
 
-      case Snapshots.ask(table, number, pid, modules[number], most, self()) do
-        :asked -> rounds
-        :impossible -> Rounds.forget(rounds, number)
+        :leave ->
+          Rounds.not_asked(rounds, number)
+
+        :impossible ->
+          Rounds.forget(rounds, number)
       end
     end)
   end

@@ -186,6 +186,34 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsRunTest do
       assert state(worker(ecosystem, 1))[:kept] == :state
     end
 
+    test "one that is refused is told of, once" do
+      test = self()
+      event = [:foundation, :ecosystem, :snapshot_refused]
+      Foundation.Telemetry.attach(:refused, event, fn _, n, m, _ -> send(test, {n, m}) end, nil)
+      on_exit(fn -> Foundation.Telemetry.detach(:refused) end)
+      ecosystem = ecosystem!([], snapshot: fn _state -> raise "no" end)
+      worker = hd(ecosystem.workers)
+      assert :ok = inside(worker, fn -> Processes.checkpoint(ecosystem) end)
+      assert_receive {%{count: 1}, %{role: {:worker, 1}, pid: ^worker, reason: reason}}
+      assert {:failed, %RuntimeError{message: "no"}} = reason
+      assert :ok = inside(worker, fn -> Processes.checkpoint(ecosystem) end)
+      tick(ecosystem)
+      refute_received {%{count: 1}, %{pid: ^worker}}
+    end
+
+    test "is nothing to members that do not come back" do
+      ecosystem = ecosystem!(fault_tolerance: :standard)
+      worker = hd(ecosystem.workers)
+
+      for checkpoint <- [
+            fn -> Processes.checkpoint(ecosystem) end,
+            fn -> Processes.checkpoint(ecosystem, :term) end
+          ],
+          do: assert(type(inside(worker, checkpoint)) == :no_snapshots)
+
+      assert Snapshots.about(ecosystem.table, 1) == :error
+    end
+
     test "refuses what is too large, and who has none or is none" do
       ecosystem = ecosystem!(max_snapshot_bytes: 100, coordinator: Member)
       worker = hd(ecosystem.workers)
