@@ -91,6 +91,13 @@ defmodule Foundation.BEAM.Ecosystem.Inside do
     end)
   end
 
+  @doc """
+  Sends a system message to a process that answers these; `{pid, tag}` gets `{tag, answer}`, unless nobody
+  is to.
+  """
+  @spec system(pid(), term(), {pid() | atom(), term()}) :: term()
+  def system(pid, request, from \\ {@nobody, :none}), do: send(pid, {:system, from, request})
+
   # To find out what a process is takes as long as it stays inside a native function. Who is asked does
   # it all the same when it comes out: the helper goes on.
   defp guarded(pid, patience, fun) do
@@ -129,7 +136,7 @@ defmodule Foundation.BEAM.Ecosystem.Inside do
 
   # What OTP answers holds the new state, or a fault with all that it carries. It is addressed to
   # nobody, so that it is never copied: not to an alias that has ended, whose process gets the copy first.
-  defp send_request(pid, fun), do: send(pid, {:system, {@nobody, :none}, {:replace_state, fun}})
+  defp send_request(pid, fun), do: system(pid, {:replace_state, fun})
 
   defp outcome(fun, state) do
     {:ok, fun.(state)}

@@ -98,18 +98,34 @@ defmodule Foundation.BEAM.Ecosystem.Ticker do
     end
   end
 
-  defp handle(:sample, %{table: table, id: id} = state) do
+  defp handle(:sample, %{table: table} = state) do
     Process.send_after(self(), :sample, state.plan.sample_interval)
-    {figures, sample} = Samples.take(state.sample, Roster.living(table))
+    %{sample: before} = state = if state.sample.open, do: tell(state), else: state
+    sample = Samples.take(before, Roster.living(table))
+    Process.send_after(self(), {:over, sample.at}, Samples.over())
+    whole(%{state | sample: sample})
+  end
+
+  defp handle({{:sampled, pid}, answer}, state),
+    do: whole(%{state | sample: Samples.answered(state.sample, pid, answer)})
+
+  defp handle({:over, at}, %{sample: %{at: at, open: open}} = state) when open != nil,
+    do: tell(state)
+
+  defp handle(_late_reply, state), do: state
+
+  defp whole(state), do: if(Samples.whole?(state.sample), do: tell(state), else: state)
+
+  defp tell(%{table: table, id: id} = state) do
+    {figures, sample} = Samples.told(state.sample)
     Roster.put(table, :sample, figures)
-    Events.messages(id, Map.take(figures, [:count, :duration, :members]))
+    messages = figures |> Map.take([:count, :duration]) |> Map.put(:members, figures.counted)
+    Events.messages(id, messages)
     Events.collections(id, Map.take(figures, [:collections, :heap_bytes, :duration, :members]))
     {change, scarcity} = Scarcity.look(state.scarcity)
     if change, do: Events.pressure(id, change, Map.take(figures, [:memory, :members]))
     %{state | sample: sample, scarcity: scarcity}
   end
-
-  defp handle(_late_reply, state), do: state
 
   defp able?(module, %{able: able}) do
     case able do
