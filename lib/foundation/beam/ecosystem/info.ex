@@ -97,36 +97,52 @@ defmodule Foundation.BEAM.Ecosystem.Info do
 
   @doc """
   The members, and the memory's pressure: its files are read while they answer, and where that takes longer
-  than they may, it is what it was the last time.
+  than they may, it is what it was the last time, `:low` before the first.
   """
-  @spec look(Roster.table()) :: {map(), [map()], Memory.Pressure.level()}
-  def look(table) do
+  @spec look(Roster.table(), (() -> Memory.Pressure.level())) ::
+          {map(), [map()], Memory.Pressure.level()}
+  def look(table, read \\ &Memory.pressure/0) do
     until = now() + @deadline
-    {reader, monitor} = spawn_monitor(fn -> read_pressure(table) end)
+    monitor = Process.monitor(reader(table, read))
 
     try do
       {coordinator, workers} = members(table)
-      {coordinator, workers, pressure(table, reader, monitor, max(0, until - now()))}
+      await(monitor, max(0, until - now()))
+      {coordinator, workers, Roster.get(table, :pressure) || :low}
     after
       Process.demonitor(monitor, [:flush])
     end
   end
 
-  defp read_pressure(table) do
-    level = Memory.pressure()
-    Roster.put(table, :pressure, level)
+  # One at a time, however many look: files that cannot be read keep one process, not one for each. Of two
+  # that begin at once, one leaves it to the other, and who looks has what was read before.
+  defp reader(table, read) do
+    before = Roster.get(table, :reader)
+
+    if before && Living.living?(before),
+      do: before,
+      else: spawn(fn -> read_pressure(table, before, read) end)
+  end
+
+  defp mine?(table, nil), do: :ets.insert_new(table, {:reader, self()})
+
+  defp mine?(table, before) do
+    mine = {{:reader, {:const, self()}}}
+    :ets.select_replace(table, [{{:reader, before}, [], [mine]}]) == 1
+  end
+
+  defp read_pressure(table, before, read) do
+    if mine?(table, before), do: Roster.put(table, :pressure, read.())
   rescue
     # The table is gone meanwhile.
     ArgumentError -> false
   end
 
-  defp pressure(table, reader, monitor, timeout) do
+  defp await(monitor, timeout) do
     receive do
-      {:DOWN, ^monitor, :process, ^reader, _reason} ->
-        Roster.get(table, :pressure) || Memory.pressure()
+      {:DOWN, ^monitor, :process, _reader, _reason} -> :ok
     after
-      timeout ->
-        Roster.get(table, :pressure) || pressure(table, reader, monitor, :infinity)
+      timeout -> :late
     end
   end
 

@@ -26,7 +26,7 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {{:trial, number}, restores, failed}               see `Snapshots.Trial`
   #     {:ticker, pid}, {:sample, figures}                 see `Ticker`
   #     {:changes, count}, {:pids, count, pids}            see `pids/1`
-  #     {:pressure, level}                                 of the memory, when it was read last
+  #     {:pressure, level}, {:reader, pid}                 of the memory, when it was read last; who reads
   #     {:store, store}                                    of `memory_strategy: :shared_heap`
   #     {{:without_flags, module}, true}                   see `Strategies`
   #     {{:unlinked, module}, true}                        see `Revival`
