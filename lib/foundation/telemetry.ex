@@ -31,13 +31,17 @@ defmodule Foundation.Telemetry do
   the process that starts it, `:topology_changed` in the one that asks for it, those of snapshots and
   samples in a process of the ecosystem that has them to do (`reason` of a snapshot not restored is
   `{:not_restored, reason}`, of one that is dropped as its member failed each time that it was restored
-  `{:poisoned, times}`, and these events are executed in the supervisor of the member).
+  `{:poisoned, times}`, and these events are executed in the supervisor of the member). A handler holds up
+  the process that it runs in: while one of a member's end or return goes on, failures are not written down,
+  and others hear of no change; members are restarted all the same. One that hangs is killed with the
+  steward when the ecosystem is shut down.
 
   Messages and collections are counted without a trace: by the statistics that `:sys` keeps in members
   which answer system messages, and by the VM's count of minor collections, which a full collection
-  sets back, so that some are missed. `members` is how many told their figures in time. Response times and the
-  duration of collections are not among them: the first are known to who asks (`span/3`), the second only to a
-  trace.
+  sets back, so that some are missed. `members` is how many told these figures in time, half a second;
+  messages of one that is busy count with the next sample, which does not ask it again. Response times and
+  the duration of collections are not among them: the first are known to who asks (`span/3`), the second
+  only to a trace.
 
   Memory's pressure is that of the whole VM, wherever it is seen: each ecosystem that looks tells of a change,
   so that handlers of its events hear it beside what its members did, with `memory`, the bytes that they
@@ -158,7 +162,7 @@ defmodule Foundation.Telemetry do
       `%{mean: n, max: n}`, or `nil`
     * `:snapshots` - `%{count: n, bytes: n}`
     * `:sample` - what the events `:message_processed` and `:gc_completed` told last, in one map, with
-      `:memory`, the bytes of members; or `nil`
+      `:memory`, the bytes of members, and `:counted`, how many told their messages; or `nil`
 
   It waits for members no longer than `Foundation.BEAM.Processes.ecosystem_info/1` does. Errors: `:not_found`,
   `:foreign_node`.

@@ -127,8 +127,13 @@ defmodule Foundation.BEAM.Processes do
   be kept) and `restore/2` (from the state of its new start and what was kept to the state that it goes on
   with) is asked for a snapshot each `:snapshot_interval`, between two callbacks. When it comes back, it has
   what was kept last before others find it. A fault in either function is logged, and the event
-  `[:foundation, :ecosystem, :snapshot_refused]` tells of it. `checkpoint/1` and `checkpoint/2` take one
-  in between.
+  `[:foundation, :ecosystem, :snapshot_refused]` tells of it; one above 2 KiB is `{:too_large, text}`.
+  `checkpoint/1` and `checkpoint/2` take one in between.
+
+  To be asked is a system message: it starts a `GenServer`'s own timeout anew, and `hibernate_after`, and wakes
+  who hibernates. So a member that has done nothing since its last snapshot is not asked; a timeout comes
+  when it is over after the snapshot that follows the member's last callback. What others ask of a
+  member by system messages or for its figures (`sample_interval`, `:sys.get_state/1`) counts as something done.
 
   What was kept may be what a member dies of. One that has been given its snapshot twice within
   `:max_seconds`, and fails again within them, comes back without: the snapshot is dropped, with a line in the
@@ -334,8 +339,8 @@ defmodule Foundation.BEAM.Processes do
   coordinator that is `:restarting` is not dead.
 
   Statuses of members are those of `ecosystem_info/1`; `:memory_pressure` is
-  `Foundation.BEAM.Memory.pressure/0`, of the whole VM (that of the last look, where to read it takes longer
-  than members may); `:message_backlog` the sum of the members'
+  `Foundation.BEAM.Memory.pressure/0`, of the whole VM (that of the last look, or `:low` before the first, where to
+  read it takes longer than members may); `:message_backlog` the sum of the members'
   message queues; `:failures` how many there have been, and `:last_failure` the newest of `failures/1`.
 
       iex> {:error, error} = Foundation.BEAM.Processes.ecosystem_health("no such ecosystem")
@@ -676,7 +681,9 @@ defmodule Foundation.BEAM.Processes do
 
   A crash inside that callback loses it: `checkpoint/2` does not wait.
 
-  Errors: `:not_a_member`, `:no_snapshots` where its module does not export `snapshot/1` and `restore/2`.
+  Errors: `:not_a_member`, `:no_snapshots` where its module does not export `snapshot/1` and `restore/2`, or
+  members do not come back (`fault_tolerance: :standard`). One that is refused later is told of as those of
+  the interval are.
 
       iex> {:error, error} = Foundation.BEAM.Processes.checkpoint(:no_such_ecosystem)
       iex> error.error_type
@@ -692,7 +699,7 @@ defmodule Foundation.BEAM.Processes do
   @doc """
   Keeps the term as the snapshot of the calling member: it is kept when this returns.
 
-  Errors: `:not_a_member`, `:no_snapshots` where its module does not export `restore/2`, `:too_large`,
+  Errors: `:not_a_member`, `:no_snapshots` as for `checkpoint/1`, but that only `restore/2` is needed, `:too_large`,
   which leaves the one before.
 
       iex> {:error, error} = Foundation.BEAM.Processes.checkpoint(:no_such_ecosystem, %{done: 3})

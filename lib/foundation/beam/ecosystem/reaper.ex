@@ -52,9 +52,13 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
     end
   end
 
+  # Milliseconds that the steward may take to end by itself: it runs handlers of events.
+  @spare 100
+
   @doc """
   Kills a supervisor and all that it has started, whatever state they are in, and waits for their
-  ends. The steward ends by itself when its supervisor does: it never waits.
+  ends. The steward ends by itself when its supervisor does; where a handler of its events holds it up
+  for more than #{@spare} ms, it is killed as well.
   """
   @spec kill_tree(pid() | nil, Roster.table() | nil) :: :ok
   def kill_tree(supervisor, table \\ nil)
@@ -65,16 +69,22 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
     # A supervisor that waits for the ends of its children has unlinked them, supervisors as well, one of
     # which may have a member in its `init`.
     trees = Enum.flat_map([supervisor | supervisors(table)], &tree/1)
-    processes = Enum.uniq(trees ++ members(table))
+    processes = Enum.uniq(trees ++ members(table) ++ steward(table))
     {spared, all} = Enum.split_with(processes, &spared?/1)
-    monitors = Enum.map(spared ++ all, &Process.monitor/1)
+    [stewards, others] = for pids <- [spared, all], do: Enum.map(pids, &{&1, Process.monitor(&1)})
     Enum.each(all, &Process.exit(&1, :kill))
+    Enum.each(others, &await(&1, :infinity))
+    Enum.each(stewards, &await(&1, @spare))
+  end
 
-    Enum.each(monitors, fn monitor ->
-      receive do
-        {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
-      end
-    end)
+  defp await({pid, monitor}, patience) do
+    receive do
+      {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
+    after
+      patience ->
+        Process.exit(pid, :kill)
+        await({pid, monitor}, :infinity)
+    end
   end
 
   @doc "Pids of members as the roster has them, where there still is one."
@@ -91,6 +101,15 @@ defmodule Foundation.BEAM.Ecosystem.Reaper do
 
   defp supervisors(table) do
     :ets.select(table, [{{{:supervisor, :_}, :"$1"}, [], [:"$1"]}])
+  rescue
+    ArgumentError -> []
+  end
+
+  # A supervisor that waits for its end has unlinked it as well.
+  defp steward(nil), do: []
+
+  defp steward(table) do
+    table |> Roster.get(:steward) |> List.wrap()
   rescue
     ArgumentError -> []
   end

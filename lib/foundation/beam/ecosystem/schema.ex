@@ -105,7 +105,9 @@ defmodule Foundation.BEAM.Ecosystem.Schema do
             snapshot_interval: [
               type: @timeout,
               default: 1_000,
-              doc: "Milliseconds from one round of snapshots to the next, see \"Snapshots\"."
+              doc:
+                "Milliseconds from one round of snapshots to the next, see \"Snapshots\". To be asked " <>
+                  "starts a member's own timeout and `hibernate_after` anew: once after it has done something."
             ],
             max_snapshot_bytes: [
               type: {:integer, 1, @most_bytes},
@@ -119,7 +121,8 @@ defmodule Foundation.BEAM.Ecosystem.Schema do
                 "Milliseconds from one count of members' messages and collections to the next, for the " <>
                   "events `:message_processed` and `:gc_completed` of `Foundation.Telemetry`, and from one " <>
                   "look at the memory to the next, for `:memory_pressure`. It makes members count their " <>
-                  "messages (`:sys.statistics/2`). Default: nothing is counted."
+                  "messages (`:sys.statistics/2`), and starts their own timeouts and `hibernate_after` anew at " <>
+                  "each sample: those that are longer never come. Default: nothing is counted."
             ],
             distribution: [
               type: {:in, [:local]},

@@ -2,9 +2,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   @moduledoc false
 
   # Watches the members of one ecosystem: writes down who has failed, why, and when it was back, tells
-  # workers of a new coordinator, and ends a member that stays in its `init`. It runs none of the user's
-  # code and waits for nobody, so it always answers; supervisors do the restarting, with or without
-  # it. When it is itself restarted, it finds what it needs in the roster.
+  # workers of a new coordinator, and ends a member that stays in its `init`. Of the user's
+  # code it runs handlers of its events only, and waits for nobody else; supervisors do the restarting, with
+  # or without it. When it is itself restarted, it finds what it needs in the roster.
   #
   # A monitor's message is tagged by the number of the member, so nothing is kept here for those that
   # live.

@@ -3,7 +3,7 @@ defmodule Foundation.BEAM.Ecosystem.ShutdownTest do
   use Foundation.Ecosystems
 
   alias Foundation.BEAM.Ecosystem.Roster
-  alias Foundation.Raw
+  alias Foundation.{Raw, Telemetry}
 
   @moduletag :capture_log
 
@@ -134,5 +134,27 @@ defmodule Foundation.BEAM.Ecosystem.ShutdownTest do
       assert_nothing_left()
       assert type(Processes.ecosystem_info(ecosystem)) == :not_found
     end
+  end
+
+  test "a handler of events that hangs holds it up no longer than it may take" do
+    test = self()
+    ecosystem = Member.ecosystem!(fault_tolerance: :self_healing)
+    id = ecosystem.id
+
+    hang = fn _event, _measurements, metadata, _config ->
+      if metadata.id == id do
+        send(test, {:hangs, self()})
+        receive do: (:never -> :ok)
+      end
+    end
+
+    :ok = Telemetry.attach(__MODULE__, [:foundation, :ecosystem, :worker_died], hang, nil)
+    on_exit(fn -> Telemetry.detach(__MODULE__) end)
+    Process.exit(hd(ecosystem.workers), :kill)
+    assert_receive {:hangs, steward}
+    # Supervisors give the steward 5 s.
+    {took, :ok} = :timer.tc(fn -> Processes.shutdown_ecosystem(ecosystem, timeout: 100) end)
+    assert took < 4_500_000
+    refute Process.alive?(steward)
   end
 end
