@@ -18,6 +18,9 @@ defmodule Foundation.BEAM.Ecosystem.Inside do
   # No process has that name.
   @nobody Module.concat(__MODULE__, Nobody)
 
+  # Functions that end by a throw, as `keep/1` says.
+  @dialyzer {:nowarn_function, ask: 2, look: 3}
+
   @type outcome :: {:ok, term()} | {:failed, term()} | :later | :impossible
 
   @doc "Whether the process answers system messages, as far as can be told."

@@ -153,8 +153,11 @@ defmodule Foundation.BEAM.Ecosystem.Samples do
   @doc false
   # A smaller count is that since a full collection, which is one as well.
   @spec collections(map(), map()) :: non_neg_integer()
-  def collections(%{minor_gcs: before}, %{minor_gcs: now}) when now >= before, do: now - before
-  def collections(_before, %{minor_gcs: now}), do: now + 1
+  def collections(%{minor_gcs: before}, %{minor_gcs: now})
+      when is_integer(before) and is_integer(now) and now >= before,
+      do: now - before
+
+  def collections(_before, %{minor_gcs: now}) when is_integer(now), do: now + 1
 
   # Runs in another process, perhaps twice.
   defp look(pid, unknown?) do

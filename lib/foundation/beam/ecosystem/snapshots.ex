@@ -107,8 +107,9 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
     end
 
     case Inside.replace(pid, restore, patience) do
-      {:ok, :replaced} -> :restored
-      other -> other
+      {:ok, _replaced} -> :restored
+      {:failed, reason} -> {:failed, reason}
+      not_done when not_done in [:later, :impossible] -> not_done
     end
   end
 
