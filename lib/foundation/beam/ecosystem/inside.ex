@@ -101,39 +101,37 @@ defmodule Foundation.BEAM.Ecosystem.Inside do
   @spec system(pid(), term(), {pid() | atom(), term()}) :: term()
   def system(pid, request, from \\ {@nobody, :none}), do: send(pid, {:system, from, request})
 
-  # To find out what a process is takes as long as it stays inside a native function. Who is asked does
-  # it all the same when it comes out: the helper goes on.
+  # To find out what a process is takes as long as it stays inside a native function, so a helper does,
+  # which asks it all the same when it comes out. The answer is a message of the function's own, through an
+  # alias that ends with the patience.
+  defp guarded(pid, _patience, _fun) when node(pid) != node(), do: :impossible
+
   defp guarded(pid, patience, fun) do
-    {helper, monitor} = spawn_monitor(fn -> exit({__MODULE__, possibly(pid, patience, fun)}) end)
-
-    receive do
-      {:DOWN, ^monitor, :process, ^helper, {__MODULE__, outcome}} -> outcome
-      {:DOWN, ^monitor, :process, ^helper, _killed} -> :later
-    after
-      patience ->
-        Process.demonitor(monitor, [:flush])
-        :later
-    end
-  end
-
-  defp possibly(pid, patience, fun) do
-    cond do
-      possible?(pid) -> enter(pid, patience, fun)
-      node(pid) == node() and not Process.alive?(pid) -> :later
-      true -> :impossible
-    end
-  end
-
-  # The answer is a message of the function's own, through an alias that ends with the patience.
-  defp enter(pid, patience, fun) do
     answer = :erlang.monitor(:process, pid, alias: :reply_demonitor)
-    send_request(pid, &fun.(answer, &1))
+
+    spawn(fn ->
+      cond do
+        possible?(pid) -> send_request(pid, &fun.(answer, &1))
+        Process.alive?(pid) -> send(answer, {answer, :impossible})
+        true -> :gone
+      end
+    end)
 
     receive do
       {^answer, outcome} -> outcome
       {:DOWN, ^answer, :process, _pid, _reason} -> :later
     after
-      patience -> :later
+      patience ->
+        Process.demonitor(answer, [:flush])
+        late(answer)
+    end
+  end
+
+  defp late(answer) do
+    receive do
+      {^answer, outcome} -> outcome
+    after
+      0 -> :later
     end
   end
 
