@@ -62,11 +62,18 @@ defmodule Foundation.Ecosystems do
   def worker(ecosystem, number) do
     assert Eventually.eventually?(fn ->
              {_, pid, _, _, status, _} = Roster.member(ecosystem.table, number)
-             status == :up and Process.alive?(pid)
+             status == :up and monitored?(ecosystem, pid)
            end)
 
-    settle(ecosystem)
     elem(Roster.member(ecosystem.table, number), 1)
+  end
+
+  # The row is there before the steward is told of it.
+  defp monitored?(ecosystem, pid) do
+    case Process.info(pid, :monitored_by) do
+      {:monitored_by, pids} -> Roster.get(ecosystem.table, :steward) in pids
+      nil -> false
+    end
   end
 
   @doc "The coordinator and the workers as they are now."

@@ -147,6 +147,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     Process.exit(second, :kill)
     second = up({:worker, 2})
     refute_received {:up, _, _, _}
+    assert worker(ecosystem, 2) == second
     Process.exit(ecosystem.coordinator, :kill)
     coordinator = up(:coordinator)
 
@@ -157,6 +158,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     end
 
     # Only who failed, not who was restarted for it.
+    for n <- 1..3, do: worker(ecosystem, n)
     assert failures(ecosystem) == 2
   end
 
@@ -165,6 +167,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     drop_ups(4)
 
     for {role, failed} <- [{:coordinator, 1}, {{:worker, 2}, 2}] do
+      for n <- 0..3, do: worker(ecosystem, n)
       {coordinator, workers} = members(ecosystem)
       pid = if role == :coordinator, do: coordinator, else: Enum.at(workers, 1)
       Process.exit(pid, :kill)
