@@ -27,8 +27,8 @@ defmodule Foundation.Telemetry do
 
   Times of ecosystems are in the VM's native unit. `reason` of `:stopped` is `:shutdown` where somebody
   asked for it, `{:max_restarts, role, reason}` where that member failed once more than is allowed
-  (`:max_restarts` alone, where its end was not heard of in time), or what the supervisor ended with. Their events are executed in the steward of the ecosystem, `:started` in
-  the process that starts it, `:topology_changed` in the one that asks for it, those of snapshots and
+  (`:max_restarts` alone, where its end was not heard of in time), or what the supervisor ended with.
+  Their events are executed in the steward of the ecosystem, `:started` in the process that starts it, `:topology_changed` in the one that asks for it, those of snapshots and
   samples in a process of the ecosystem that has them to do (`reason` of a snapshot not restored is
   `{:not_restored, reason}`, of one that is dropped as its member failed each time that it was restored
   `{:poisoned, times}`, and these events are executed in the supervisor of the member). A handler holds up

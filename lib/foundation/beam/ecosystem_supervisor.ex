@@ -159,7 +159,7 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
     if plan.linked?, do: Process.unlink(builder)
     table = Roster.new(plan)
 
-    if Names.register(table, plan.id) do
+    if Names.register(plan.id) do
       Inheritance.bequeath(table, plan)
 
       # It becomes a child when there can be some; who would be left without it has an owner from here.
@@ -224,9 +224,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   """
   @spec get_ecosystem_info(Ecosystem.ref()) :: {:ok, map()} | {:error, Error.t()}
   def get_ecosystem_info(ecosystem) do
-    Handle.with_table(ecosystem, "EcosystemSupervisor.get_ecosystem_info/1", fn supervisor,
-                                                                                table ->
-      {:ok, Info.info(supervisor, table)}
+    Handle.with_table(ecosystem, "EcosystemSupervisor.get_ecosystem_info/1", fn top, table ->
+      {:ok, Info.info(top, table)}
     end)
   end
 
@@ -273,8 +272,8 @@ defmodule Foundation.BEAM.EcosystemSupervisor do
   A worker may remove itself, and so may a process of OTP's that it has started (a `Task`): then it is forgotten
   when this returns `:ok`, at once, and another process ends it. Nobody waits for his own end.
 
-  `{:error, :not_found}` where the ecosystem has no worker with that pid: its successor, where it has
-  come back already, has another.
+  `{:error, :not_found}` where the ecosystem has no worker with that pid, or is still starting: its
+  successor, where it has come back already, has another.
 
       iex> Foundation.BEAM.EcosystemSupervisor.remove_worker(:no_such_ecosystem, self())
       {:error, :not_found}

@@ -72,6 +72,7 @@ defmodule Foundation.BEAM.Processes do
     * `{:coordinator_changed, pid}` - to every worker, when the coordinator is back; it may come twice
     * `{:ecosystem_message, from, message}` and `{:ecosystem_forward, hop}` - to every member, where
       somebody uses `broadcast/2` or `send_to/3`, see "Topologies"
+    * `{:ecosystem_token, token}` - to members of a ring that has a token, see `start_token/2`
 
   So a `handle_info/2` needs a clause for each of them, or one for everything that it does not know. Without,
   all workers crash of the same message, and when that repeats within `:max_seconds`, the ecosystem ends.
@@ -112,8 +113,9 @@ defmodule Foundation.BEAM.Processes do
   member may call these functions in its `init`. All of them answer then, of the members that there
   are: `start_link/1` of a member has to return before it is one (`:not_a_member` until then, also for
   itself). `ecosystem_health/1` says `:starting` until all have started, and a coordinator that has not is
-  `:starting` as well, without a pid. Only workers are added when all have started:
-  `Foundation.BEAM.EcosystemSupervisor.add_worker/3` refuses it as `:not_ready` until then.
+  `:starting` as well, without a pid. Only workers are added and removed when all have started: until then
+  `Foundation.BEAM.EcosystemSupervisor.add_worker/3` refuses it as `:not_ready`, and `remove_worker/2`
+  finds nobody.
 
   ## What functions take
 
@@ -163,8 +165,8 @@ defmodule Foundation.BEAM.Processes do
   `memory_strategy` and `gc_strategy` become spawn options of members. They are set inside a member
   when its `start_link/1` has returned, before others find it, which needs a process that
   answers system messages (`GenServer`, `:gen_statem`, `Agent`, supervisors). A member of which the
-  configuration says `spawn_opt: true` is started by `start_link/2` instead, whose second argument is
-  `[spawn_opt: flags]`. Where neither is possible, the log says so once for each module, and its
+  configuration says `spawn_opt: true` is started by `start_link/2` instead, where its strategies have any
+  flags; the second argument is `[spawn_opt: flags]`. Where neither is possible, the log says so once for each module, and its
   members do without.
 
   #{Strategies.docs() |> String.trim_trailing() |> String.replace("\n", "\n  ")}
@@ -520,7 +522,7 @@ defmodule Foundation.BEAM.Processes do
   Passes on what came with `{:ecosystem_forward, hop}`; for the member that got it.
 
   Errors: `:not_a_member`, and `:no_route` where who comes next, or who it is for, is down: the message is lost
-  then.
+  then. Raises `ArgumentError` for what is no hop.
 
       iex> {:error, error} = Foundation.BEAM.Processes.forward(:no_such_ecosystem, :hop)
       iex> error.error_type
@@ -581,8 +583,8 @@ defmodule Foundation.BEAM.Processes do
   worth nothing when it is no ring any more, also when it is one again.
 
   Subscribers get `{:topology_changed, id, topology}` soon after. What they get last is what the topology is,
-  whoever has changed it; of several changes at once they may hear of the last alone. Raises `ArgumentError` for any other than `:tree`,
-  `:mesh` and `:ring`.
+  whoever has changed it; of several changes at once they may hear of the last alone. Raises
+  `ArgumentError` for any other than `:tree`, `:mesh` and `:ring`.
 
       iex> {:error, error} = Foundation.BEAM.Processes.set_topology(:no_such_ecosystem, :mesh)
       iex> error.error_type

@@ -2,7 +2,6 @@ defmodule Foundation.BEAM.Ecosystem.Arrangement do
   @moduledoc false
 
   # The topology of an ecosystem at run time: changing it, the token of a ring, and who is told of members.
-
   #
   # The topology is the row `{:topology, name, change, told}`: `change` counts, and the token of a ring belongs
   # to it (`RingToken`), so that to change the topology is one step. The steward alone tells of it,

@@ -8,7 +8,7 @@ defmodule Foundation.BEAM.Ecosystem.Handle do
   # asks for its own in its `init`, and who goes through a list wants to know of each what it does. So every
   # function answers then, of the members that there are: one that has not started is no member yet, and
   # a coordinator that there has never been is `:starting`, as the whole is (`Info`, `Health`). Only who wants to
-  # add to what is not complete is refused.
+  # add to what is not complete, or take from it, is refused.
 
   alias Foundation.BEAM.Ecosystem
   alias Foundation.BEAM.Ecosystem.{Caller, Roster}

@@ -92,7 +92,7 @@ defmodule Foundation.BEAM.Ecosystem.Heir do
   @spec bequeath(Roster.table(), Config.t()) :: :ignore
   def bequeath(table, plan) do
     Inheritance.bequeath(table)
-    Names.register(table, plan.id)
+    Names.register(plan.id)
     :ignore
   end
 

@@ -20,9 +20,6 @@ defmodule Foundation.BEAM.Ecosystem.Intensity do
 
   @type t :: %__MODULE__{times: %{pos_integer() => [integer(), ...]}, sweep: pos_integer()}
 
-  @spec most() :: pos_integer()
-  def most, do: @most
-
   @spec new() :: t()
   def new, do: %__MODULE__{}
 

@@ -15,11 +15,11 @@ defmodule Foundation.BEAM.Ecosystem.Names do
   @key :ecosystem_supervisor
 
   @doc "Gives the calling process the name of that ecosystem; `false` where another has it."
-  @spec register(Roster.table(), Ecosystem.id()) :: boolean()
+  @spec register(Ecosystem.id()) :: boolean()
   # Directly: an id has been checked, and a start is to cost little.
-  def register(table, id) do
+  def register(id) do
     name = {:production, {@key, id}}
-    match?({:ok, _}, Registry.register(ProcessRegistry, name, %{table: table}))
+    match?({:ok, _}, Registry.register(ProcessRegistry, name, %{}))
   rescue
     # The registry is not there, or is being started anew.
     ArgumentError -> false

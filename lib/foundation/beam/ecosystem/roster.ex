@@ -24,15 +24,15 @@ defmodule Foundation.BEAM.Ecosystem.Roster do
   #     {:subscriptions, count}                            how often somebody has asked for it
   #     {{:snapshot, number}, at, bytes, snapshot}         see `Snapshots`
   #     {{:trial, number}, restores, failed}               see `Snapshots.Trial`
-  #     {:ticker, pid}, {:sample, figures}                 see `Ticker`
+  #     {:ticker, pid or nil}, {:sample, figures}          see `Ticker`; nil while one is being started
   #     {:changes, count}, {:pids, count, pids}            see `pids/1`
   #     {:pressure, level}, {:reader, pid}                 of the memory, when it was read last; who reads
   #     {:store, store}                                    of `memory_strategy: :shared_heap`
   #     {{:without_flags, module}, true}                   see `Strategies`
   #     {{:unlinked, module}, true}                        see `Revival`
   #
-  # `begun` is when its start began, in monotonic time and native units; `status` is `:up`, or `:down` from when the steward
-  # hears of a member's end until the member is back.
+  # `begun` is when its start began, in monotonic time and native units; `status` is `:up`, or `:down` from
+  # when the steward hears of a member's end until the member is back.
   #
   # Rows are small on purpose: there is one for each of perhaps a hundred thousand workers.
 

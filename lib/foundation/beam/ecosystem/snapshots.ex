@@ -9,9 +9,9 @@ defmodule Foundation.BEAM.Ecosystem.Snapshots do
   # with the system's time and the bytes that a copy takes, large binaries included.
 
   alias Foundation.BEAM.Ecosystem.Inside
-  alias Foundation.Reason
   alias Foundation.BEAM.Ecosystem.Snapshots.Trial
   alias Foundation.BEAM.Term.Size
+  alias Foundation.Reason
 
   @type table :: :ets.tid() | atom()
   # Of a member: 0 is the coordinator.

@@ -35,9 +35,9 @@ defmodule Foundation.BEAM.Ecosystem.Starter do
     {first, parts, last} = Members.specs(plan)
 
     with :ok <- child(supervisor, first),
-         :ok <- workers(supervisor, table, plan, parts) do
-      children(supervisor, last)
-    end
+         :ok <- workers(supervisor, table, plan, parts),
+         {:error, _number, reason} <- children(supervisor, last),
+         do: {:error, nil, reason}
   end
 
   defp children(_supervisor, []), do: :ok

@@ -86,6 +86,9 @@ defmodule Foundation.BEAM.Ecosystem.Supervision do
     after
       @late -> state
     end
+  rescue
+    # The table is gone.
+    ArgumentError -> state
   end
 
   # The top supervisor answers when it is not starting it.
