@@ -27,7 +27,7 @@ defmodule Foundation.BEAM.Ecosystem.Addable do
     # `add_worker/3` adds one.
     count = for {:count, _} <- opts, do: "option :count is none of add_worker/3, which adds one"
 
-    case Config.reserved(opts, "add_worker/3") ++ Enum.uniq(count) do
+    case Config.reserved(opts, fn -> "add_worker/3" end) ++ Enum.uniq(count) do
       [] -> :ok
       faults -> raise ArgumentError, Enum.join(faults, "; ")
     end

@@ -73,10 +73,10 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   def id(config), do: config[:id]
 
   @doc "What is wrong with options that the ecosystem gives members itself; `whose` is in the text."
-  @spec reserved(keyword(), String.t()) :: [String.t()]
+  @spec reserved(keyword(), (() -> String.t())) :: [String.t()]
   def reserved(opts, whose) do
     for name <- @reserved, Keyword.has_key?(opts, name) do
-      "option #{inspect(name)} of #{whose} is set by the ecosystem"
+      "option #{inspect(name)} of #{whose.()} is set by the ecosystem"
     end
   end
 
@@ -129,7 +129,7 @@ defmodule Foundation.BEAM.Ecosystem.Config do
   defp faults_of(key, [{module, opts}]) do
     exports(key, module) ++
       spawn_opt_faults(key, module, opts[:spawn_opt]) ++
-      for(message <- reserved(opts, inspect(key)), do: %{key: key, message: message})
+      for(message <- reserved(opts, fn -> inspect(key) end), do: %{key: key, message: message})
   end
 
   defp faults_of(_key, _malformed), do: []
