@@ -68,15 +68,18 @@ defmodule Bench.Ecosystem.Start do
   defp rounds(count) when count <= 100, do: 20 * @rounds
   defp rounds(_count), do: @rounds
 
-  # A process of its own, whose heap has nothing of the last round.
-  defp once(candidate) do
+  defp once(candidate), do: measured(candidate, fn -> System.monotonic_time(:nanosecond) end)
+
+  # In a process of its own, whose heap has nothing of the last round: how much more that function gives
+  # when the candidate is there.
+  defp measured(candidate, figure) do
     parent = self()
 
     {pid, monitor} =
       spawn_monitor(fn ->
-        begun = System.monotonic_time(:nanosecond)
+        before = figure.()
         stop = candidate.()
-        send(parent, {:took, System.monotonic_time(:nanosecond) - begun})
+        send(parent, {:more, figure.() - before})
         stop.()
       end)
 
@@ -85,7 +88,7 @@ defmodule Bench.Ecosystem.Start do
     end
 
     receive do
-      {:took, time} -> time
+      {:more, more} -> more
     end
   end
 
@@ -150,25 +153,7 @@ defmodule Bench.Ecosystem.Start do
     Processes.shutdown_ecosystem(ecosystem)
   end
 
-  defp bytes(candidate) do
-    parent = self()
-
-    {pid, monitor} =
-      spawn_monitor(fn ->
-        before = settled()
-        stop = candidate.()
-        send(parent, {:bytes, settled() - before})
-        stop.()
-      end)
-
-    receive do
-      {:DOWN, ^monitor, :process, ^pid, _reason} -> :ok
-    end
-
-    receive do
-      {:bytes, bytes} -> bytes
-    end
-  end
+  defp bytes(candidate), do: measured(candidate, &settled/0)
 
   # Garbage of supervisors is not theirs to keep.
   defp settled do
