@@ -29,7 +29,7 @@ defmodule Foundation.ReasonTest do
   end
 
   test "errors of the VM have their names" do
-    entry = fn arity -> [{Some, :call, arity, [file: 'some.ex', line: 3]}] end
+    entry = fn arity -> [{Some, :call, arity, [file: ~c"some.ex", line: 3]}] end
 
     for {reason, text} <- [
           {{:badarith, entry.(1)},
@@ -76,7 +76,7 @@ defmodule Foundation.ReasonTest do
     # 2 to the power of 200 elements, for whoever walks it.
     shared = Enum.reduce(1..200, [:end], fn _, inner -> [inner | inner] end)
     long = 2 ** 1_000_000
-    place = [{Some, :call, 1, [file: 'some.ex', line: long]}]
+    place = [{Some, :call, 1, [file: ~c"some.ex", line: long]}]
     list = Enum.to_list(1..100_000)
 
     for term <- [shared, long, list, {shared, long}, %{shared => list}, List.to_tuple(list)],
