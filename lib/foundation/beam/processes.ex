@@ -166,8 +166,8 @@ defmodule Foundation.BEAM.Processes do
   when its `start_link/1` has returned, before others find it, which needs a process that
   answers system messages (`GenServer`, `:gen_statem`, `Agent`, supervisors). A member of which the
   configuration says `spawn_opt: true` is started by `start_link/2` instead, where its strategies have any
-  flags; the second argument is `[spawn_opt: flags]`. Where neither is possible, the log says so once for each module, and its
-  members do without.
+  flags; the second argument is `[spawn_opt: flags]`. Where neither is possible, the log says so once for
+  each module, and its members do without.
 
   #{Strategies.docs() |> String.trim_trailing() |> String.replace("\n", "\n  ")}
   """
@@ -196,17 +196,32 @@ defmodule Foundation.BEAM.Processes do
 
   @typedoc "What `ecosystem_health/1` tells; see there."
   @type health :: %{
-          status: Health.status(),
+          status: :starting | :healthy | :degraded | :critical,
           coordinator: :starting | :alive | :dead | :restarting | :unresponsive,
-          workers: Health.counts(),
+          workers: %{
+            alive: non_neg_integer(),
+            dead: non_neg_integer(),
+            restarting: non_neg_integer(),
+            unresponsive: non_neg_integer(),
+            total: non_neg_integer()
+          },
           memory_pressure: :low | :medium | :high,
           message_backlog: non_neg_integer(),
           failures: non_neg_integer(),
-          last_failure: Failures.failure() | nil
+          last_failure: failure() | nil
         }
 
   @typedoc "A failure; see `failures/1`."
-  @type failure :: Failures.failure()
+  @type failure :: %{
+          role: :coordinator | {:worker, pos_integer()},
+          pid: pid(),
+          reason: term(),
+          at: integer(),
+          healed_us: non_neg_integer() | nil
+        }
+
+  @typedoc "Work that was started apart; see `start_isolated_work/2`."
+  @opaque isolated_work :: Isolation.t()
 
   @doc """
   Starts an ecosystem under Foundation's supervisor. When it returns, the `init` of every member has.
@@ -759,7 +774,7 @@ defmodule Foundation.BEAM.Processes do
       {:ok, 55}
   """
   @spec start_isolated_work((() -> term()), keyword()) ::
-          {:ok, Isolation.t()} | {:error, Error.t()}
+          {:ok, isolated_work()} | {:error, Error.t()}
   def start_isolated_work(fun, opts \\ []) do
     case Isolation.start(fun, opts, "Processes.start_isolated_work/2") do
       {:error, _too_large} = error -> error
@@ -778,6 +793,6 @@ defmodule Foundation.BEAM.Processes do
       iex> {error.error_type, error.context.reason}
       {:work_failed, :no}
   """
-  @spec await_isolated_work(Isolation.t()) :: {:ok, term()} | {:error, Error.t()}
+  @spec await_isolated_work(isolated_work()) :: {:ok, term()} | {:error, Error.t()}
   def await_isolated_work(work), do: Isolation.await(work, "Processes.await_isolated_work/1")
 end
