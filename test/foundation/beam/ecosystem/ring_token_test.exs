@@ -219,9 +219,9 @@ defmodule Foundation.BEAM.Ecosystem.RingTokenTest do
     for role <- roles,
         do: assert(Foundation.Eventually.eventually?(fn -> held_by?(table, role) end))
 
+    assert Foundation.Eventually.eventually?(fn -> :ets.info(passes, :size) > 300 end)
     for {_role, pid} <- members.(nil), do: Foundation.ConcurrentTestHelpers.kill(pid)
     assert Enum.all?(:ets.tab2list(passes), fn {_seq, count} -> count == 1 end)
-    assert :ets.info(passes, :size) > 300
   end
 
   defp held_by?(table, role) do
