@@ -124,6 +124,8 @@ defmodule Foundation.EcosystemScenariosTest do
         memory_strategy: :isolated_heaps
       })
 
+    # Each monitor of the steward's is a little of a member's memory.
+    settle(ecosystem)
     [first | others] = ecosystem.workers
     before = memory(ecosystem)
     :sys.replace_state(first, fn opts -> [{:held, Enum.to_list(1..200_000)} | opts] end)
