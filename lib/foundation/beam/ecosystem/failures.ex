@@ -9,13 +9,7 @@ defmodule Foundation.BEAM.Ecosystem.Failures do
 
   @kept 100
 
-  @type failure :: %{
-          role: :coordinator | {:worker, pos_integer()},
-          pid: pid(),
-          reason: term(),
-          at: integer(),
-          healed_us: non_neg_integer() | nil
-        }
+  @type failure :: Foundation.BEAM.Processes.failure()
 
   @spec kept() :: pos_integer()
   def kept, do: @kept

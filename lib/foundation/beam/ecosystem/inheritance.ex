@@ -46,25 +46,20 @@ defmodule Foundation.BEAM.Ecosystem.Inheritance do
 
   @doc "The ecosystem that has that id and lives."
   @spec find(id()) :: {:ok, {pid(), Roster.table()}} | :error
-  def find(id) do
-    case living(:ets.lookup(__MODULE__, id)) do
-      # The first: another that found the name free is about to end for this one.
+  def find(id), do: first(fn -> :ets.lookup(__MODULE__, id) end)
+
+  @doc "The one of that top supervisor."
+  @spec of(pid()) :: {:ok, {pid(), Roster.table()}} | :error
+  def of(top), do: first(fn -> :ets.match_object(__MODULE__, {:_, :_, top, :_}) end)
+
+  defp first(listed) do
+    case living(listed.()) do
+      # Another that found the name free is about to end for this one.
       [{_id, table, top, _} | _] -> {:ok, {top, table}}
       [] -> :error
     end
   rescue
     # The application is not running.
-    ArgumentError -> :error
-  end
-
-  @doc "The one of that top supervisor."
-  @spec of(pid()) :: {:ok, {pid(), Roster.table()}} | :error
-  def of(top) do
-    case living(:ets.match_object(__MODULE__, {:_, :_, top, :_})) do
-      [{_id, table, top, _} | _] -> {:ok, {top, table}}
-      [] -> :error
-    end
-  rescue
     ArgumentError -> :error
   end
 
