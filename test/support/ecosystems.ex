@@ -31,6 +31,16 @@ defmodule Foundation.Ecosystems do
 
   defp tables, do: for(table <- :ets.all(), :ets.info(table, :name) == Roster, do: table)
 
+  @doc "Fails unless nothing is kept of a worker that is not there."
+  def assert_nothing_of(ecosystem, number) do
+    rows = :ets.tab2list(ecosystem.table)
+    keys = [number, {:own, number}, {:adding, number}, {:snapshot, number}]
+    assert for(row <- rows, elem(row, 0) in keys, do: row) == []
+
+    steward = :sys.get_state(Roster.get(ecosystem.table, :steward))
+    assert {steward.pending, steward.early} == {%{}, %{}}
+  end
+
   @doc "Waits for the end of a process and gives its reason, `:noproc` where it ends just now."
   def ended(pid) do
     monitor = Process.monitor(pid)

@@ -5,6 +5,15 @@ defmodule Foundation.Eventually do
   def eventually?(condition, patience \\ 5_000),
     do: until(condition, System.monotonic_time(:millisecond) + patience)
 
+  @doc "Drops all messages that the calling process has."
+  def flush do
+    receive do
+      _message -> flush()
+    after
+      0 -> :ok
+    end
+  end
+
   defp until(condition, deadline) do
     cond do
       condition.() ->

@@ -39,6 +39,10 @@ defmodule Foundation.Member do
     Foundation.Ecosystems.settle(ecosystem)
   end
 
+  @doc "The same of one that heals itself, however often it is killed."
+  def healing!(opts \\ [], member \\ []),
+    do: ecosystem!([fault_tolerance: :self_healing, max_restarts: 1_000] ++ opts, member)
+
   @doc "As `ecosystem!/2`, with the result of `spawn_ecosystem/1`."
   def ecosystem(opts \\ [], member \\ []),
     do: opts |> config(member) |> Processes.spawn_ecosystem()

@@ -29,6 +29,21 @@ defmodule Foundation.Members do
     defp answer(_none, state), do: state[:kept]
   end
 
+  @doc "A `Server` inside a callback, and the function that lets it go on."
+  def busy do
+    caller = self()
+    {:ok, pid} = Server.start_link([])
+
+    wait = fn ->
+      send(caller, {:busy, self()})
+      receive do: (:go_on -> :ok)
+    end
+
+    GenServer.cast(pid, {:run, wait})
+    receive do: ({:busy, ^pid} -> :ok)
+    {pid, fn -> send(pid, :go_on) end}
+  end
+
   defmodule Machine do
     @moduledoc "A `:gen_statem`; its state and its data count together."
     @behaviour :gen_statem

@@ -86,14 +86,6 @@ defmodule Foundation.BEAM.EcosystemSupervisorTest do
       end
     end
 
-    defp flush do
-      receive do
-        _ -> flush()
-      after
-        0 -> :ok
-      end
-    end
-
     test "errors are those of a start" do
       Process.flag(:trap_exit, true)
       assert {:error, %Error{error_type: :validation_error}} = EcosystemSupervisor.start_link([])

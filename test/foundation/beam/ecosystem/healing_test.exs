@@ -11,9 +11,6 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
 
   @moduletag :capture_log
 
-  defp healing!(opts \\ [], member \\ []),
-    do: Member.ecosystem!([fault_tolerance: :self_healing, max_restarts: 1_000] ++ opts, member)
-
   # The failure is written when the member is back.
   defp healed(ecosystem, pid) do
     assert eventually?(fn ->
@@ -71,7 +68,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
 
   describe "one_for_one" do
     test "a worker is back with its role and options, and the others are the same" do
-      ecosystem = healing!([], colour: :red)
+      ecosystem = Member.healing!([], colour: :red)
       drop_ups(4)
       [first, second, third] = ecosystem.workers
       Process.exit(second, :kill)
@@ -89,7 +86,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     end
 
     test "whatever the reason of its end" do
-      ecosystem = healing!()
+      ecosystem = Member.healing!()
       drop_ups(4)
 
       for reason <- [:normal, :shutdown, {:shutdown, 1}, :own, :kill] do
@@ -104,7 +101,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     end
 
     test "workers are told of the new coordinator, once or more, and know it when they restart" do
-      ecosystem = healing!()
+      ecosystem = Member.healing!()
       drop_ups(4)
       Process.exit(ecosystem.coordinator, :kill)
       new = up(:coordinator)
@@ -117,7 +114,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     end
 
     test "both at once, many times: each worker ends up with the coordinator that is alive" do
-      ecosystem = healing!(count: 4)
+      ecosystem = Member.healing!(count: 4)
 
       for _ <- 1..50 do
         {coordinator, [first, second | _]} = members(ecosystem)
@@ -141,7 +138,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
   end
 
   test "rest_for_one: a worker alone, the coordinator with all workers" do
-    ecosystem = healing!(supervision: :rest_for_one)
+    ecosystem = Member.healing!(supervision: :rest_for_one)
     drop_ups(4)
     [first, second, third] = ecosystem.workers
     Process.exit(second, :kill)
@@ -163,7 +160,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
   end
 
   test "one_for_all: all, whoever it was" do
-    ecosystem = healing!(supervision: :one_for_all)
+    ecosystem = Member.healing!(supervision: :one_for_all)
     drop_ups(4)
 
     for {role, failed} <- [{:coordinator, 1}, {{:worker, 2}, 2}] do
@@ -192,7 +189,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
 
   test "a killed supervisor of workers: all of its workers are back, added ones with their own options" do
     for count <- [3, 600] do
-      ecosystem = healing!([count: count], test: nil)
+      ecosystem = Member.healing!([count: count], test: nil)
       {:ok, _} = EcosystemSupervisor.add_worker(ecosystem, Member, colour: :blue)
       part = rem(count, Roster.plan(ecosystem.table).parts) + 1
       {_, before} = members(ecosystem)
@@ -214,7 +211,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
   end
 
   test "a killed steward: members stay, and the next one knows of what comes" do
-    ecosystem = healing!()
+    ecosystem = Member.healing!()
     drop_ups(4)
     steward = Roster.get(ecosystem.table, :steward)
     Process.exit(steward, :kill)
@@ -233,7 +230,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
       listen([:foundation, :ecosystem, :worker_died])
       listen([:foundation, :ecosystem, :worker_restarted])
       listen([:foundation, :ecosystem, :coordinator_restarted])
-      ecosystem = healing!(id: :told)
+      ecosystem = Member.healing!(id: :told)
       [first | _] = ecosystem.workers
       before = System.system_time(:millisecond)
       Member.stop(first, :mine)
@@ -251,7 +248,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     end
 
     test "are kept up to a hundred, and counted on" do
-      ecosystem = healing!(count: 1, max_restarts: 10_000)
+      ecosystem = Member.healing!(count: 1, max_restarts: 10_000)
       drop_ups(2)
 
       for n <- 1..130 do
@@ -353,7 +350,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     member = [at: [{:worker, 2}, :coordinator], init: :hang, armed: counter, trap: true]
 
     for supervision <- [:one_for_one, :one_for_all] do
-      ecosystem = healing!([supervision: supervision, start_timeout: 50], member)
+      ecosystem = Member.healing!([supervision: supervision, start_timeout: 50], member)
       drop_ups(4)
 
       for role <- [{:worker, 2}, :coordinator] do
@@ -369,7 +366,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
   end
 
   test "a coordinator of a thousand workers is back within 5 ms, and all are told within 20" do
-    ecosystem = healing!(count: 1_000)
+    ecosystem = Member.healing!(count: 1_000)
     drop_ups(1_001)
 
     times =

@@ -16,21 +16,8 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     def start_link(opts), do: opts[:fun].()
   end
 
-  defp healing!(opts, member),
-    do: Member.ecosystem!([fault_tolerance: :self_healing, max_restarts: 1_000] ++ opts, member)
-
   defp failed({:error, %Error{error_type: :start_failed, context: context}}),
     do: {context.role, context.reason}
-
-  # Of a worker that is not there.
-  defp assert_nothing_of(ecosystem, number) do
-    rows = :ets.tab2list(ecosystem.table)
-    keys = [number, {:own, number}, {:adding, number}, {:snapshot, number}]
-    assert for(row <- rows, elem(row, 0) in keys, do: row) == []
-
-    steward = :sys.get_state(Roster.get(ecosystem.table, :steward))
-    assert {steward.pending, steward.early} == {%{}, %{}}
-  end
 
   # Adding and healing go on.
   defp assert_goes_on(ecosystem) do
@@ -43,7 +30,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
 
   describe "a worker that takes too long to start" do
     test "is an error, and the rest goes on" do
-      ecosystem = healing!([start_timeout: 50], test: nil)
+      ecosystem = Member.healing!([start_timeout: 50], test: nil)
       opts = [test: self(), init: :hang, trap: true]
 
       assert failed(EcosystemSupervisor.add_worker(ecosystem, Member, opts)) ==
@@ -57,7 +44,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     end
 
     test "is ended also where the caller is killed meanwhile" do
-      ecosystem = healing!([start_timeout: 50], test: nil)
+      ecosystem = Member.healing!([start_timeout: 50], test: nil)
       test = self()
 
       caller =
@@ -73,7 +60,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     end
 
     test "is ended by another steward than the one that was told of it" do
-      ecosystem = healing!([start_timeout: 200], test: nil)
+      ecosystem = Member.healing!([start_timeout: 200], test: nil)
       opts = [test: self(), init: :hang, trap: true]
       adding = Task.async(fn -> EcosystemSupervisor.add_worker(ecosystem, Member, opts) end)
       assert_receive {:hangs, {:worker, 4}, _hanging}
@@ -83,7 +70,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     end
 
     test "does not keep others from coming back" do
-      ecosystem = healing!([start_timeout: 100], test: nil)
+      ecosystem = Member.healing!([start_timeout: 100], test: nil)
       opts = [test: self(), init: :hang, trap: true]
       adding = Task.async(fn -> EcosystemSupervisor.add_worker(ecosystem, Member, opts) end)
       assert_receive {:hangs, {:worker, 4}, _hanging}
@@ -94,7 +81,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     end
 
     test "in start_link itself, before there is a process, takes its supervisor with it" do
-      ecosystem = healing!([start_timeout: 50], test: nil)
+      ecosystem = Member.healing!([start_timeout: 50], test: nil)
       never = fn -> receive(do: (:never -> :ok)) end
 
       assert failed(EcosystemSupervisor.add_worker(ecosystem, Odd, fun: never)) ==
@@ -131,7 +118,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     end
 
     test "leaves nothing, and does not come back as anything else" do
-      ecosystem = healing!([], test: nil)
+      ecosystem = Member.healing!([], test: nil)
       supervisor = Roster.get(ecosystem.table, {:supervisor, 1})
       Roster.put(ecosystem.table, {:supervisor, 1}, dying_supervisor(ecosystem))
       result = EcosystemSupervisor.add_worker(ecosystem, Member, test: self(), trap: true)
@@ -154,7 +141,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     end
 
     test "is not started by what was on its way" do
-      ecosystem = healing!([], test: nil)
+      ecosystem = Member.healing!([], test: nil)
       supervisor = Roster.get(ecosystem.table, {:supervisor, 1})
       Roster.put(ecosystem.table, {:supervisor, 1}, dying_supervisor(ecosystem))
       result = EcosystemSupervisor.add_worker(ecosystem, Member, test: nil)

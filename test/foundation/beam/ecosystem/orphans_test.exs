@@ -141,14 +141,6 @@ defmodule Foundation.BEAM.Ecosystem.OrphansTest do
     end
   end
 
-  defp flush do
-    receive do
-      _ -> flush()
-    after
-      0 -> :ok
-    end
-  end
-
   test "the same id begins when the ones before have ended" do
     for {_name, opts} <- Enum.take(@layouts, 4), _round <- 1..5 do
       ecosystem = raw!([id: :same] ++ opts, linked: false)

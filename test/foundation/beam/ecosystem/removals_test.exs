@@ -9,19 +9,6 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
 
   @moduletag :capture_log
 
-  defp healing!(opts, member),
-    do: Member.ecosystem!([fault_tolerance: :self_healing, max_restarts: 1_000] ++ opts, member)
-
-  # Of a worker that is not there.
-  defp assert_nothing_of(ecosystem, number) do
-    rows = :ets.tab2list(ecosystem.table)
-    keys = [number, {:own, number}, {:adding, number}, {:snapshot, number}]
-    assert for(row <- rows, elem(row, 0) in keys, do: row) == []
-
-    steward = :sys.get_state(Roster.get(ecosystem.table, :steward))
-    assert {steward.pending, steward.early} == {%{}, %{}}
-  end
-
   describe "a worker is removed" do
     # A worker in its `init` until it is told to go on, while the counter is above 0.
     defmodule Gate do
@@ -45,7 +32,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
       armed = :atomics.new(1, [])
       gates = {Gate, count: 3, armed: armed, test: self()}
       opts = [workers: gates] ++ opts
-      ecosystem = healing!(opts, test: nil)
+      ecosystem = Member.healing!(opts, test: nil)
       drop_ups(3)
       :atomics.put(armed, 1, 1)
       ecosystem
@@ -145,7 +132,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
     end
 
     test "while its supervisor is dead" do
-      ecosystem = healing!([], test: nil)
+      ecosystem = Member.healing!([], test: nil)
       [_first, second, _third] = ecosystem.workers
       :erlang.suspend_process(ecosystem.supervisor)
       supervisor = Roster.get(ecosystem.table, {:supervisor, 1})
@@ -159,7 +146,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
     end
 
     test "while its supervisor is killed" do
-      ecosystem = healing!([], stuck: true, test: nil)
+      ecosystem = Member.healing!([], stuck: true, test: nil)
       [_first, second, _third] = ecosystem.workers
       supervisor = Roster.get(ecosystem.table, {:supervisor, 1})
       :erlang.suspend_process(supervisor)
@@ -178,7 +165,10 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
 
     test "which is dead, and waits to come back" do
       armed = :atomics.new(1, [])
-      ecosystem = healing!([start_timeout: 60_000], at: [{:worker, 2}], init: :hang, armed: armed)
+
+      ecosystem =
+        Member.healing!([start_timeout: 60_000], at: [{:worker, 2}], init: :hang, armed: armed)
+
       drop_ups(4)
       :atomics.put(armed, 1, 1)
       second = Enum.at(ecosystem.workers, 1)
@@ -193,7 +183,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
     end
 
     test "though the caller is killed meanwhile" do
-      ecosystem = healing!([shutdown_timeout: 60_000], test: nil)
+      ecosystem = Member.healing!([shutdown_timeout: 60_000], test: nil)
       {:ok, worker} = EcosystemSupervisor.add_worker(ecosystem, Member, test: self(), trap: true)
       Member.hold(worker)
       caller = spawn(fn -> EcosystemSupervisor.remove_worker(ecosystem, worker) end)
@@ -271,7 +261,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
     end
 
     test "in a :self_healing ecosystem an added worker that ends with :normal comes back" do
-      ecosystem = healing!([], test: nil)
+      ecosystem = Member.healing!([], test: nil)
       {:ok, added} = EcosystemSupervisor.add_worker(ecosystem, Member, test: self())
       assert up({:worker, 4}) == added
       Member.stop(added, :normal)

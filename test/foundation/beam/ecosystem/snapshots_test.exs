@@ -3,6 +3,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
 
   alias Foundation.BEAM.Ecosystem.{Inside, Snapshots}
   alias Foundation.BEAM.Ecosystem.Snapshots.Rounds
+  alias Foundation.Members
   alias Foundation.Members.{Kept, Machine, Plain, Server}
 
   @mib 1_048_576
@@ -159,7 +160,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
   defp normalized({:failed, reason}), do: {:failed, Exception.normalize(:error, reason, [])}
 
   test "nobody waits for a busy member; it is taken when the member is back", %{table: table} do
-    {pid, go_on} = busy()
+    {pid, go_on} = Members.busy()
     assert Snapshots.ask(table, 1, pid, Server, @mib, self()) == :asked
     refute_received {:snapshot, _, _, _, _}
     go_on.()
@@ -169,7 +170,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
 
   test "a member that is busy after its start restores when it is back", %{table: table} do
     Snapshots.save(table, 1, :saved, @mib)
-    {pid, go_on} = busy()
+    {pid, go_on} = Members.busy()
     assert Snapshots.restore(table, 1, pid, Server, 1) == :later
     go_on.()
     assert GenServer.call(pid, :state) == [kept: :saved]
@@ -193,29 +194,12 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
   end
 
   test "when the ecosystem's table is gone, its member lives on", %{table: table} do
-    {pid, go_on} = busy()
+    {pid, go_on} = Members.busy()
     assert Snapshots.ask(table, 1, pid, Server, @mib, self()) == :asked
     :ets.delete(table)
     go_on.()
     assert_receive {:snapshot, 1, ^pid, {:refused, {:failed, %ArgumentError{}}}, _mark}
     assert GenServer.call(pid, :state) == []
-  end
-
-  defp busy do
-    test = self()
-    pid = start(Server, [])
-
-    GenServer.cast(
-      pid,
-      {:run,
-       fn ->
-         send(test, :busy)
-         receive do: (:go_on -> :ok)
-       end}
-    )
-
-    assert_receive :busy
-    {pid, fn -> send(pid, :go_on) end}
   end
 
   describe "rounds" do

@@ -4,6 +4,7 @@ defmodule Foundation.BEAM.Ecosystem.StrategiesTest do
   import ExUnit.CaptureLog
 
   alias Foundation.BEAM.Ecosystem.Strategies
+  alias Foundation.Members
   alias Foundation.Members.{Handlers, Kept, Machine, Plain, Server, Tasked, Unnamed}
 
   # What the VM gives, and what it makes of a number of words.
@@ -113,24 +114,12 @@ defmodule Foundation.BEAM.Ecosystem.StrategiesTest do
   end
 
   test "a member that is busy gets them when it is back" do
-    test = self()
-    {:ok, pid} = Server.start_link([])
-
-    GenServer.cast(
-      pid,
-      {:run,
-       fn ->
-         send(test, :busy)
-         receive do: (:go_on -> :ok)
-       end}
-    )
-
-    assert_receive :busy
+    {pid, go_on} = Members.busy()
     flags = Strategies.flags(:low_latency, nil, :worker)
     assert Strategies.set(pid, flags, 1) == :later
     assert settings(pid).fullsweep_after == @vm.fullsweep_after
 
-    send(pid, :go_on)
+    go_on.()
     GenServer.call(pid, :state)
     assert settings(pid) == effective(flags)
   end

@@ -2,7 +2,7 @@ defmodule Foundation.BEAM.Messages.FlowControlTest do
   use ExUnit.Case, async: true
 
   alias Foundation.BEAM.Messages
-  alias Foundation.{Error, Events, Receiver}
+  alias Foundation.{Error, Eventually, Events, Receiver}
 
   @refused [:foundation, :messages, :refused]
   @flow [strategy: :flow_controlled, max_queue_size: 5]
@@ -120,7 +120,7 @@ defmodule Foundation.BEAM.Messages.FlowControlTest do
       empty = shortest(dest)
       for n <- 1..200_000, do: send(self(), n)
       assert shortest(dest) < empty + 400
-      flush()
+      Eventually.flush()
     end
   end
 
@@ -130,12 +130,4 @@ defmodule Foundation.BEAM.Messages.FlowControlTest do
 
   defp probe(dest),
     do: {:ok, :sent} = Messages.send_optimized(dest, :a, strategy: :flow_controlled)
-
-  defp flush do
-    receive do
-      _ -> flush()
-    after
-      0 -> :ok
-    end
-  end
 end
