@@ -15,6 +15,7 @@ defmodule Foundation.Peer do
     unless Node.alive?() do
       # Starts in the background; where one runs already this one ends.
       {_, 0} = System.cmd("epmd", ["-daemon", "-address", @address])
+      true = Foundation.Eventually.eventually?(fn -> match?({:ok, _}, names()) end)
       Application.put_env(:kernel, :inet_dist_use_interface, {127, 0, 0, 1})
       {:ok, _} = :net_kernel.start([:"foundation_#{System.pid()}@#{@address}", :longnames])
     end
@@ -22,13 +23,24 @@ defmodule Foundation.Peer do
     :ok
   end
 
+  # Of those that `epmd` knows: it may not listen yet when the command ends.
+  defp names, do: :erl_epmd.names({127, 0, 0, 1})
+
+  # A node connects with this one only. Else `:global` connects each with all others, those of other
+  # tests as well, and cuts off one that another has lost.
+  @alone [~c"-connect_all", ~c"false"]
+
+  # Milliseconds; the default of `:peer` is a quarter of it.
+  @boot 60_000
+
   @doc """
   A connected node that ends with the test, with the application started and, where `flags` has some,
   these of the VM's own.
   """
   def start!(flags \\ []) do
     options = %{name: :peer.random_name(), host: to_charlist(@address), longnames: true}
-    {:ok, peer, node} = :peer.start(Map.put(options, :args, flags ++ paths()))
+    options = Map.merge(options, %{args: flags ++ @alone ++ paths(), wait_boot: @boot})
+    {:ok, peer, node} = :peer.start(options)
     on_exit(fn -> stop(peer) end)
     {:ok, _} = :erpc.call(node, Application, :ensure_all_started, [:foundation])
     {peer, node}

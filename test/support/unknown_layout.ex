@@ -11,10 +11,11 @@ defmodule Foundation.UnknownLayout do
       :peer.start_link(%{
         connection: :standard_io,
         env: [{~c"FOUNDATION_NIF_LAYOUT", ~c"unknown"}],
-        args: paths
+        args: paths,
+        wait_boot: 60_000
       })
 
-    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:foundation])
+    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:foundation], 30_000)
     %{peer: peer}
   end
 end
