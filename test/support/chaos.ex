@@ -109,7 +109,7 @@ defmodule Foundation.Chaos do
   end
 
   @doc "Waits until nothing is wrong: `[]`, or what still is after that many milliseconds."
-  def settle(ecosystem, roles, patience \\ 5_000) do
+  def settle(ecosystem, roles, patience \\ 30_000) do
     if Eventually.eventually?(fn -> faults(ecosystem, roles) == [] end, patience),
       do: [],
       else: faults(ecosystem, roles)

@@ -16,7 +16,7 @@ defmodule Foundation.ChaosModel do
     @moduledoc "The calls as they are."
 
     # Milliseconds that it has to come to rest.
-    def patience, do: 5_000
+    def patience, do: 30_000
 
     defdelegate start(opts), to: Chaos
     defdelegate pass(ecosystem), to: Chaos

@@ -24,7 +24,8 @@ defmodule Foundation.ConcurrentTestHelpers do
 
   alias Foundation.{Peer, ProcessRegistry}
 
-  @timeout 5_000
+  # Long enough for a machine that stands still now and then: only what fails takes all of it.
+  @timeout 30_000
 
   # Milliseconds between two looks: the first ones come soon, and a long wait leaves the machine alone.
   @longest_pause 20
@@ -52,13 +53,14 @@ defmodule Foundation.ConcurrentTestHelpers do
   end
 
   defp until(condition, deadline, pause) do
+    # Before the look: what comes true while the machine stands still is seen.
+    left = deadline - now()
+
     case look(condition) do
       {:ok, value} when value not in [nil, false] ->
         {:ok, value}
 
       other ->
-        left = deadline - now()
-
         if left <= 0 do
           {:error, last(other)}
         else
@@ -200,12 +202,18 @@ defmodule Foundation.ConcurrentTestHelpers do
     # Those below afterwards: some may be started while the others end.
     with {_reasons, []} <- down(named, deadline),
          {_reasons, []} <- down(below(supervisor), deadline),
-         :ok <- unregistered(ecosystem, supervisor) do
-      without_table(ecosystem)
+         :ok <- before(deadline, fn -> unregistered(ecosystem, supervisor) end) do
+      before(deadline, fn -> without_table(ecosystem) end)
     else
       {_reasons, alive} when is_list(alive) -> {:error, {:processes_still_alive, alive}}
       {:error, _left} = error -> error
     end
+  end
+
+  # What the check gives in the end. A name and a table go after their process.
+  defp before(deadline, check) do
+    until(fn -> check.() == :ok end, deadline, 1)
+    check.()
   end
 
   defp below(nil), do: []

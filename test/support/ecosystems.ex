@@ -44,7 +44,7 @@ defmodule Foundation.Ecosystems do
   @doc "Waits for the end of a process and gives its reason, `:noproc` where it ends just now."
   def ended(pid) do
     monitor = Process.monitor(pid)
-    assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, 5_000
+    assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, 30_000
     reason
   end
 
@@ -94,7 +94,7 @@ defmodule Foundation.Ecosystems do
 
   @doc "Waits for the message of a member with that role that has started; gives its pid."
   def up(role) do
-    assert_receive {:up, ^role, pid, _opts}, 5_000
+    assert_receive {:up, ^role, pid, _opts}, 30_000
     pid
   end
 

@@ -124,8 +124,8 @@ defmodule Foundation.TestHelpers do
     do: flunk("expected an error of type #{inspect(type)}, got: #{inspect(other)}")
 
   @doc "As `Foundation.ConcurrentTestHelpers.assert_eventually/2`."
-  defdelegate assert_eventually(condition, timeout \\ 5_000), to: ConcurrentTestHelpers
+  defdelegate assert_eventually(condition, timeout \\ 30_000), to: ConcurrentTestHelpers
 
   @doc "As `Foundation.ConcurrentTestHelpers.verify_ecosystem_cleanup/2`."
-  defdelegate verify_ecosystem_cleanup(ecosystem, timeout \\ 5_000), to: ConcurrentTestHelpers
+  defdelegate verify_ecosystem_cleanup(ecosystem, timeout \\ 30_000), to: ConcurrentTestHelpers
 end
