@@ -122,12 +122,18 @@ fn a_step_over_the_narrowest_bins_is_no_longer_for_them() {
     let packed = Packed::f64s(&[least(1); 8192]);
     let args = even(bins.into(), 0.0, least(bins));
     let entry = find("histogram").unwrap();
-    let mut kernel = entry.create(&packed.input(), 0..8192, args).unwrap();
-    let begin = Instant::now();
-    // All of it is less than a block: it is not interrupted.
-    assert_eq!(kernel.step(&packed.input(), &mut || false), Ok(Step::Done));
-    // From bin to bin, one after the other, it takes half a second.
-    assert!(begin.elapsed() < Duration::from_millis(100));
+    let times = (0..10).map(|_| {
+        let mut kernel = entry
+            .create(&packed.input(), 0..8192, args.clone())
+            .unwrap();
+        let begin = Instant::now();
+        // All of it is less than a block: it is not interrupted.
+        assert_eq!(kernel.step(&packed.input(), &mut || false), Ok(Step::Done));
+        begin.elapsed()
+    });
+    // From bin to bin, one after the other, it takes half a second. The least of some: the machine
+    // may do something else in between.
+    assert!(times.min() < Some(Duration::from_millis(100)));
 }
 
 #[test]
