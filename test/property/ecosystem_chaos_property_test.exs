@@ -73,8 +73,11 @@ defmodule Foundation.EcosystemChaosPropertyTest do
       defdelegate settle(ecosystem, roles, results), to: Impatient
 
       def kill(%{table: table}, _places) do
-        [{_role, pid} | _] = Enum.reverse(Roster.living(table))
-        DynamicSupervisor.terminate_child(Roster.get(table, {:supervisor, 1}), pid)
+        with [{_role, pid} | _] <- Enum.reverse(Roster.living(table)),
+             do: DynamicSupervisor.terminate_child(Roster.get(table, {:supervisor, 1}), pid)
+      catch
+        # Its supervisor has just been killed by the command before.
+        :exit, _reason -> :ok
       end
     end
 

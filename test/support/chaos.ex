@@ -142,7 +142,7 @@ defmodule Foundation.Chaos do
       orphans: orphans(ecosystem.supervisor, tree),
       registry: registry(ecosystem),
       table: table(ecosystem.table, roles),
-      steward: steward(:sys.get_state(Roster.get(ecosystem.table, :steward), 1_000))
+      steward: steward(:sys.get_state(Roster.get(ecosystem.table, :steward), 10_000))
     )
   catch
     # Who was asked has died in between, or does not answer.
