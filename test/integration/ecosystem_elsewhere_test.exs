@@ -2,7 +2,6 @@ defmodule Foundation.EcosystemElsewhereTest do
   # Ecosystems in a VM that has no room for more processes, or whose application is stopped under them.
   use ExUnit.Case, async: true
 
-  alias Foundation.BEAM.Ecosystem.Config
   alias Foundation.{Elsewhere, Error, Peer}
 
   @quiet [~c"-kernel", ~c"logger_level", ~c"none"]
@@ -36,12 +35,11 @@ defmodule Foundation.EcosystemElsewhereTest do
     end
 
     test "the configuration counts all that an ecosystem is made of" do
-      server = Foundation.Members.Server
-      free = :erlang.system_info(:process_limit) - :erlang.system_info(:process_count)
-      check = &Config.new(%{coordinator: server, workers: {server, count: &1}})
-      # Supervisors and the coordinator need room as well. Others start and end meanwhile.
-      assert {:error, %Error{error_type: :validation_error}} = check.(free - 1)
-      assert {:ok, _plan} = check.(free - 2_000)
+      # Where nobody else starts and ends processes.
+      {_peer, node} = Peer.start!(@quiet)
+      # Supervisors and the coordinator need room as well.
+      assert [error, {:ok, _plan}] = call(node, :configured, [[1, 2_000]])
+      assert {:error, %Error{error_type: :validation_error}} = error
     end
   end
 

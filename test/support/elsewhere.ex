@@ -49,7 +49,23 @@ defmodule Foundation.Elsewhere do
 
   defp fill(free) do
     room = :erlang.system_info(:process_limit) - :erlang.system_info(:process_count) - free
-    for _ <- 1..room//1, do: spawn(fn -> receive(do: (:never -> :ok)) end)
+    Enum.flat_map(1..room//1, fn _ -> one_more() end)
+  end
+
+  defp one_more do
+    [spawn(fn -> receive(do: (:never -> :ok)) end)]
+  rescue
+    # Something of the VM's own has begun meanwhile.
+    SystemLimitError -> []
+  end
+
+  @doc "Configurations of so many workers fewer than there is room for processes: what comes of each."
+  def configured(fewer) do
+    server = Members.Server
+    free = :erlang.system_info(:process_limit) - :erlang.system_info(:process_count)
+
+    for fewer <- fewer,
+        do: Config.new(%{coordinator: server, workers: {server, count: free - fewer}})
   end
 
   @doc "Stops the application under an ecosystem of a tree of its own, and starts it again."
