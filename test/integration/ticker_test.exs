@@ -10,11 +10,19 @@ defmodule Foundation.TickerTest do
   defp pass(ms), do: until(now() + ms)
   defp until(time), do: now() >= time || until(time)
 
-  # The function's result, the ticks and the milliseconds that went by.
+  # The ticks, and the milliseconds that went by in the function and around it all: so many ticks
+  # there are at least, and at most.
   defp during(fun) do
     from = now()
-    {result, late} = Ticker.during(fun)
-    {result, late, now() - from}
+
+    {inside, late} =
+      Ticker.during(fn ->
+        from = now()
+        fun.()
+        now() - from
+      end)
+
+    {late, inside, now() - from}
   end
 
   # The ticker stands still while the function runs.
@@ -32,8 +40,9 @@ defmodule Foundation.TickerTest do
 
   test "there are as many ticks as milliseconds, whatever is late" do
     for fun <- [fn -> pass(50) end, fn -> stalled(fn -> pass(50) end) end] do
-      {_result, late, took} = during(fun)
-      assert_in_delta length(late), took, 2
+      {late, least, most} = during(fun)
+      # Of a millisecond that has begun the tick may be there or not.
+      assert length(late) in (least - 1)..(most + 1)
       assert late == Enum.sort(late)
       assert Enum.all?(late, &(&1 >= 0))
     end
@@ -41,7 +50,7 @@ defmodule Foundation.TickerTest do
 
   test "every tick that a stall swallows is counted, each by what it waited" do
     for after_it <- [fn -> pass(30) end, fn -> :ok end] do
-      {_result, late, _took} =
+      {late, _inside, took} =
         during(fn ->
           stalled(fn -> pass(200) end)
           after_it.()
@@ -50,7 +59,8 @@ defmodule Foundation.TickerTest do
       # The first waited for all of it, the next one a millisecond less.
       assert Ticker.worst(late) >= 199_000
       for ms <- [50, 100, 150], do: assert(Enum.count(late, &(&1 >= ms * 1_000)) >= 199 - ms)
-      assert Ticker.percentile(late, 0.5) >= 70_000
+      # Half of the ticks, where nothing but the stall and what came after it took time.
+      assert Ticker.percentile(late, 0.5) >= 70_000 or took > 240
     end
   end
 
