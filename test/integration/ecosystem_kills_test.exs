@@ -18,7 +18,8 @@ defmodule Foundation.EcosystemKillsTest do
       ] do
     test "#{supervision} with #{count} workers" do
       opts = [supervision: unquote(supervision), count: unquote(count)]
-      more = [fault_tolerance: :self_healing, max_restarts: 1_000_000]
+      # A failure counts as one of lately for an hour.
+      more = [fault_tolerance: :self_healing, max_restarts: 1_000_000, max_seconds: 3_600]
       ecosystem = Member.ecosystem!(opts ++ more, test: nil)
       processes = length(tree(ecosystem.supervisor))
 

@@ -38,7 +38,7 @@ defmodule Foundation.EcosystemScenariosTest do
 
     assert Processes.shutdown_ecosystem(ecosystem) == :ok
     refute Process.alive?(ecosystem.coordinator)
-    verify_ecosystem_cleanup(ecosystem)
+    assert verify_ecosystem_cleanup(ecosystem) == :ok
   end
 
   test "a coordinator heals itself" do
@@ -52,15 +52,12 @@ defmodule Foundation.EcosystemScenariosTest do
     original_coordinator = ecosystem.coordinator
     Process.exit(original_coordinator, :kill)
 
-    assert_eventually(
-      fn ->
-        {:ok, info} = Processes.ecosystem_info(ecosystem)
+    assert_eventually(fn ->
+      {:ok, info} = Processes.ecosystem_info(ecosystem)
 
-        info.coordinator.pid != original_coordinator and
-          Process.alive?(info.coordinator.pid)
-      end,
-      2_000
-    )
+      info.coordinator.pid != original_coordinator and
+        Process.alive?(info.coordinator.pid)
+    end)
 
     # And its workers are those that there were.
     {:ok, healed} = Processes.current(ecosystem)
@@ -94,7 +91,7 @@ defmodule Foundation.EcosystemScenariosTest do
     send(now.coordinator, {:test_message, %{some: :data}, self()})
     assert_receive {:message_processed, :coordinator}
     :ok = Processes.shutdown_ecosystem(ecosystem)
-    verify_ecosystem_cleanup(now)
+    assert verify_ecosystem_cleanup(now) == :ok
   end
 
   property "memory of each process is bounded, however many there are", runs: 60 do

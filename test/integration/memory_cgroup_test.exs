@@ -6,7 +6,7 @@ defmodule Foundation.MemoryCgroupTest do
   import Foundation.Eventually
 
   @moduletag :integration
-  @moduletag timeout: 120_000
+  @moduletag timeout: 300_000
 
   @mib 1_048_576
   @limit 400
@@ -87,26 +87,30 @@ defmodule Foundation.MemoryCgroupTest do
     {:ok, peer, _node} =
       :peer.start_link(%{
         connection: :standard_io,
+        wait_boot: 60_000,
         exec: {~c"/bin/sh", [~c"-c", String.to_charlist(script), ~c"sh"]},
         args: @flags ++ Enum.flat_map(:code.get_path(), &[~c"-pa", &1])
       })
 
-    :ok =
-      :peer.call(peer, :application, :set_env, [:foundation, :memory_monitor, [interval: 100]])
+    :ok = call(peer, :application, :set_env, [:foundation, :memory_monitor, [interval: 100]])
 
-    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:foundation])
+    {:ok, _} = call(peer, :application, :ensure_all_started, [:foundation])
     peer
   end
 
+  # Long enough for a disk that is slow to write what is cached.
+  defp call(peer, module, function, args),
+    do: :peer.call(peer, module, function, args, 200_000)
+
   @monitor Foundation.BEAM.Memory.Monitor
 
-  defp info(peer), do: :peer.call(peer, @monitor, :info, [])
+  defp info(peer), do: call(peer, @monitor, :info, [])
   defp level?(peer, level), do: eventually?(fn -> info(peer).level == level end)
 
   # What is missing to that part of the limit.
   defp fill(peer, name, part) do
     missing = div(trunc(part * @limit * @mib) - info(peer).used, @mib)
-    :ok = :peer.call(peer, Foundation.MemoryHolder, :hold, [name, missing], 30_000)
+    :ok = call(peer, Foundation.MemoryHolder, :hold, [name, missing])
   end
 
   test "reads the outer limit, and the levels follow what it holds", %{inner: inner} do
@@ -120,7 +124,7 @@ defmodule Foundation.MemoryCgroupTest do
     assert level?(peer, :medium)
     fill(peer, :more, 0.93)
     assert level?(peer, :high)
-    for name <- [:some, :more], do: :peer.call(peer, Foundation.MemoryHolder, :release, [name])
+    for name <- [:some, :more], do: call(peer, Foundation.MemoryHolder, :release, [name])
     assert level?(peer, :low)
     :peer.stop(peer)
   end
@@ -130,7 +134,7 @@ defmodule Foundation.MemoryCgroupTest do
     file = Path.join(System.tmp_dir!(), "foundation-cache-#{System.pid()}")
     on_exit(fn -> File.rm(file) end)
     # By the other VM: its group is charged.
-    :ok = :peer.call(peer, Foundation.MemoryHolder, :write, [file, 600], 60_000)
+    :ok = call(peer, Foundation.MemoryHolder, :write, [file, 600])
     %{readings: before} = info(peer)
     assert eventually?(fn -> info(peer).readings > before + 1 end)
     assert %{level: :low, kind: :container, used: used} = info(peer)
@@ -165,7 +169,7 @@ defmodule Foundation.MemoryCgroupTest do
   # What was charged to the group before may stay there: the new one need not be the fullest.
   defp bound?(peer, mib), do: Enum.any?(info(peer).limits, &(&1.limit == mib * @mib))
 
-  defp within_ten_seconds?(condition), do: eventually?(condition) or eventually?(condition)
+  defp within_ten_seconds?(condition), do: eventually?(condition, 10_000)
 
   defp charged(folder) do
     name = if @files.version == 1, do: "memory.usage_in_bytes", else: "memory.current"

@@ -8,7 +8,8 @@ defmodule Foundation.Integration.MemoryFlagsTest do
   defp vm(flags) do
     paths = Enum.flat_map(:code.get_path(), &[~c"-pa", &1])
     args = Enum.map(flags, &to_charlist/1) ++ paths
-    {:ok, peer, _node} = :peer.start(%{connection: :standard_io, args: args})
+    options = %{connection: :standard_io, args: args, wait_boot: 60_000}
+    {:ok, peer, _node} = :peer.start(options)
     on_exit(fn -> stop(peer) end)
     {:ok, _started} = call(peer, Application, :ensure_all_started, [:foundation])
     peer
