@@ -85,7 +85,7 @@ defmodule Foundation.MessagesPropertyTest do
           receive do
             {:read, ^receiver, {:nr, n}} -> n
           after
-            5000 -> :lost
+            30_000 -> :lost
           end
         end
 

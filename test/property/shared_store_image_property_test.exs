@@ -21,7 +21,7 @@ defmodule Foundation.SharedStoreImagePropertyTest do
 
   # Read by a process that has nothing of it, so that the copy alone is what is sent back.
   defp fetched_elsewhere(store, key),
-    do: Task.await(Task.async(fn -> SharedStore.fetch(store, key) end))
+    do: Task.await(Task.async(fn -> SharedStore.fetch(store, key) end), 60_000)
 
   defp comes_back?(store, value) do
     :ok = SharedStore.put(store, :key, value)
@@ -94,7 +94,7 @@ defmodule Foundation.SharedStoreImagePropertyTest do
         for _ <- 1..2,
             do: Task.async(fn -> read(store, values, {true, MapSet.new()}, reads, enough?) end)
 
-      [{one?, one}, {other?, other}] = Task.await_many(readers, 60_000)
+      [{one?, one}, {other?, other}] = Task.await_many(readers, 240_000)
       for %{pid: writer} <- writers, do: send(writer, :done)
       Task.await_many(writers, 60_000)
       {one? and other?, MapSet.union(one, other)}

@@ -25,7 +25,7 @@ defmodule Foundation.Property do
   @doc "A test whose block is a property; `runs:` says how many cases (default 100)."
   defmacro property(name, opts \\ [], do: block) do
     quote do
-      @tag timeout: 300_000
+      @tag timeout: Foundation.Property.timeout()
       test unquote(name) do
         Foundation.Property.check!(unquote(block), unquote(opts))
       end
@@ -60,6 +60,9 @@ defmodule Foundation.Property do
         ExUnit.Assertions.flunk("the property does not hold for #{inspect(counterexample)}")
     end
   end
+
+  @doc "Milliseconds that a property may take: so many runs, on a machine that does other work as well."
+  def timeout, do: 300_000 * multiplier()
 
   defp multiplier do
     "FOUNDATION_PROPERTY_RUNS" |> System.get_env("1") |> String.to_integer()
