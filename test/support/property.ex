@@ -34,8 +34,19 @@ defmodule Foundation.Property do
 
   defmacro forall({:<-, _, [pattern, generator]}, do: block) do
     quote do
-      :proper.forall(unquote(generator), fn unquote(pattern) -> unquote(block) end)
+      :proper.forall(unquote(generator), fn unquote(pattern) ->
+        Foundation.Property.holds(fn -> unquote(block) end)
+      end)
     end
+  end
+
+  @doc "What the function gives; `false` where it raises, which `check!/2` tells: PropEr itself may not."
+  def holds(fun) do
+    fun.()
+  catch
+    kind, reason when kind != :throw ->
+      Process.put(__MODULE__, Exception.format(kind, reason, __STACKTRACE__))
+      false
   end
 
   @doc "A generator made from what another generates (`?LET`)."
@@ -57,7 +68,11 @@ defmodule Foundation.Property do
         ExUnit.Assertions.flunk("the property could not be run: #{inspect(reason)}")
 
       counterexample ->
-        ExUnit.Assertions.flunk("the property does not hold for #{inspect(counterexample)}")
+        raised = Process.get(__MODULE__, "")
+
+        ExUnit.Assertions.flunk(
+          "the property does not hold for #{inspect(counterexample)}\n#{raised}"
+        )
     end
   end
 
