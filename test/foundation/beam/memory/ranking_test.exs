@@ -104,8 +104,6 @@ defmodule Foundation.BEAM.Memory.RankingTest do
 
   @tag :two_schedulers
   test "a process that does not answer is counted" do
-    stuck = Stuck.start!()
-    assert %{unanswered: 1, ranked: []} = Ranking.rank([stuck], 5, 1_000)
-    assert Stuck.still?(stuck)
+    assert %{unanswered: 1, ranked: []} = Stuck.beside(&Ranking.rank([&1], 5, 1_000))
   end
 end
