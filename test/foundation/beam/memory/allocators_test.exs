@@ -1,5 +1,8 @@
 defmodule Foundation.BEAM.Memory.AllocatorsTest do
-  use ExUnit.Case, async: true
+  # The VM's books have what all tests hold.
+  use ExUnit.Case, async: false
+
+  import Foundation.Eventually
 
   alias Foundation.BEAM.Memory.Allocators
 
@@ -151,7 +154,13 @@ defmodule Foundation.BEAM.Memory.AllocatorsTest do
     binaries = Allocators.binaries(sizes)
     assert summary.binary_alloc.blocks >= 20_000_000
     assert binaries.normal + binaries.dirty_and_other >= 20_000_000
-    assert_in_delta binaries.normal + binaries.dirty_and_other, :erlang.memory(:binary), 5_000_000
+    # What tests before have left may go between the two.
+    assert eventually?(fn ->
+             binaries = Allocators.binaries(Allocators.read())
+             both = binaries.normal + binaries.dirty_and_other
+             abs(both - :erlang.memory(:binary)) < 5_000_000
+           end)
+
     assert total.carriers >= total.blocks
     assert Enum.all?(Map.values(summary), &(&1.fragmentation >= 0.0 and &1.fragmentation <= 1.0))
     assert length(kept) == 200
