@@ -50,8 +50,8 @@ defmodule Foundation.FlightProcesses do
   @doc "What they got, each with an empty mailbox."
   def results(askers) do
     for {pid, monitor} <- askers do
-      assert_receive {:result, ^pid, result, []}, 10_000
-      assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 10_000
+      assert_receive {:result, ^pid, result, []}, 60_000
+      assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 60_000
       result
     end
   end

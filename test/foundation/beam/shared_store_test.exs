@@ -196,7 +196,8 @@ defmodule Foundation.BEAM.SharedStoreTest do
             for n <- 1..1000, do: SharedStore.put(store, n, [n, keep])
             assert Memory.native_memory().shared_stores > 1000 * 16
             :ok
-          end)
+          end),
+          60_000
         )
 
         assert no_store_left?()
@@ -211,9 +212,8 @@ defmodule Foundation.BEAM.SharedStoreTest do
     quick = Enum.min(for _ <- 1..20, do: read.())
     for n <- 1..300_000, do: send(self(), n)
     :erlang.garbage_collect()
-    slow = Enum.min(for _ <- 1..20, do: read.())
-    # Looking at each takes over 1,000 us.
-    assert slow < quick + 500
+    # Looking at each takes over 1,000 us; a busy machine takes longer at times.
+    assert Enum.any?(1..500, fn _ -> read.() < quick + 500 end)
   end
 
   test "readers and writers on every scheduler, some of them killed, read only whole values" do
@@ -226,8 +226,8 @@ defmodule Foundation.BEAM.SharedStoreTest do
 
       {victims, rest} = Enum.split(workers, 2)
       for {pid, _} <- victims, do: Process.exit(pid, :kill)
-      for {pid, mon} <- rest, do: assert_receive({:DOWN, ^mon, :process, ^pid, :normal}, 20_000)
-      for {pid, mon} <- victims, do: assert_receive({:DOWN, ^mon, :process, ^pid, _}, 5_000)
+      for {pid, mon} <- rest, do: assert_receive({:DOWN, ^mon, :process, ^pid, :normal}, 60_000)
+      for {pid, mon} <- victims, do: assert_receive({:DOWN, ^mon, :process, ^pid, _}, 60_000)
       assert SharedStore.size(store) <= 20
     end
   end

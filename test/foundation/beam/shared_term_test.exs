@@ -203,15 +203,20 @@ defmodule Foundation.BEAM.SharedTermTest do
     end
 
     test "the janitor frees what nobody asks for again" do
-      :erlang.trace(Process.whereis(Foundation.Janitor), true, [:receive])
+      janitor = Process.whereis(Foundation.Janitor)
+      :erlang.trace(janitor, true, [:receive])
       before = NativeBytes.settle().shared_terms
+      # Until they are counted.
+      :ok = :sys.suspend(janitor)
+      on_exit(fn -> :sys.resume(janitor) end)
       handles = for n <- 1..10, do: SharedTerm.new({n, large()}, ttl: 500)
       assert Foundation.BEAM.Memory.native_memory().shared_terms - before > 10_000_000
+      :ok = :sys.resume(janitor)
 
       # It wakes itself; a read would end the term, so none is made.
-      assert freed?(before + 10 * 200, System.monotonic_time(:millisecond) + 5_000)
+      assert freed?(before + 10 * 200, System.monotonic_time(:millisecond) + 30_000)
       assert_received {:trace, _, :receive, :foundation_janitor_step}
-      :erlang.trace(Process.whereis(Foundation.Janitor), false, [:receive])
+      :erlang.trace(janitor, false, [:receive])
       assert Enum.all?(handles, &match?({:ok, %{state: :expired}}, SharedTerm.info(&1)))
     end
 
@@ -234,7 +239,7 @@ defmodule Foundation.BEAM.SharedTermTest do
       assert NativeBytes.settle().shared_terms - before > 10_000_000
       Process.exit(pid, :kill)
       assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}
-      assert freed?(before, System.monotonic_time(:millisecond) + 5_000)
+      assert freed?(before, System.monotonic_time(:millisecond) + 30_000)
     end
 
     test "a small and a large one leave nothing in the books" do
@@ -245,7 +250,7 @@ defmodule Foundation.BEAM.SharedTermTest do
       end
 
       # What a process of an earlier test held may be freed meanwhile: less is no fault.
-      assert freed?(before, System.monotonic_time(:millisecond) + 5_000)
+      assert freed?(before, System.monotonic_time(:millisecond) + 30_000)
     end
   end
 
@@ -304,12 +309,12 @@ defmodule Foundation.BEAM.SharedTermTest do
 
     test "a large read looks at no message that waits" do
       handle = SharedTerm.new(Enum.to_list(1..5_000))
-      quick = Enum.min(for _ <- 1..20, do: elem(:timer.tc(fn -> SharedTerm.fetch(handle) end), 0))
+      read = fn -> elem(:timer.tc(fn -> SharedTerm.fetch(handle) end), 0) end
+      quick = Enum.min(for _ <- 1..20, do: read.())
       for n <- 1..300_000, do: send(self(), n)
       :erlang.garbage_collect()
-      slow = Enum.min(for _ <- 1..20, do: elem(:timer.tc(fn -> SharedTerm.fetch(handle) end), 0))
-      # Looking at each takes over 1,000 us.
-      assert slow < quick + 500
+      # Looking at each takes over 1,000 us; a busy machine takes longer at times.
+      assert Enum.any?(1..500, fn _ -> read.() < quick + 500 end)
     end
 
     test "a bad option is named" do
@@ -357,10 +362,10 @@ defmodule Foundation.BEAM.SharedTermTest do
       if ttl == :infinity, do: Enum.random([&SharedTerm.release/1, &SharedTerm.take/1]).(handle)
 
       for {pid, monitor} <- rest,
-          do: assert_receive({:DOWN, ^monitor, :process, ^pid, :normal}, 5000)
+          do: assert_receive({:DOWN, ^monitor, :process, ^pid, :normal}, 60_000)
 
       for {pid, monitor} <- victims,
-          do: assert_receive({:DOWN, ^monitor, :process, ^pid, _}, 5000)
+          do: assert_receive({:DOWN, ^monitor, :process, ^pid, _}, 60_000)
     end
   end
 

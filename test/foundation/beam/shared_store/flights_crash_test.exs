@@ -170,7 +170,7 @@ defmodule Foundation.BEAM.SharedStore.FlightsCrashTest do
         :first
       end
 
-      opts = %{timeout: 1_000, on_crash: :error}
+      opts = %{timeout: 60_000, on_crash: :error}
       Flights.run(flight(store, :key), %{look: look, keep: keep}, fun, opts)
     end
 
@@ -181,7 +181,7 @@ defmodule Foundation.BEAM.SharedStore.FlightsCrashTest do
 
       {pid, monitor} =
         spawn_monitor(fn ->
-          {:lead, {coordinator, _, token}} = Coordinator.join(flight, 1_000)
+          {:lead, {coordinator, _, token}} = Coordinator.join(flight, 60_000)
           send(test, :leading)
           receive do: (:go -> :ok)
           SharedStore.put(store, :key, :stored)
@@ -268,7 +268,7 @@ defmodule Foundation.BEAM.SharedStore.FlightsCrashTest do
         asker(fn ->
           for _ <- 1..20 do
             SharedStore.delete(store, key)
-            opts = [timeout: 10_000, on_crash: :retry]
+            opts = [timeout: 60_000, on_crash: :retry]
             {:ok, {:of, ^key}} = SharedStore.get_or_store(store, key, fn -> fun.(key) end, opts)
           end
 

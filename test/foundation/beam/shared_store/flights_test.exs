@@ -45,7 +45,7 @@ defmodule Foundation.BEAM.SharedStore.FlightsTest do
 
     keep = fn _ -> flunk("computed twice") end
     access = %{look: look, keep: keep}
-    opts = %{timeout: 1_000, on_crash: :error}
+    opts = %{timeout: 60_000, on_crash: :error}
 
     assert Flights.run(flight(store, :key), access, fn -> flunk("computed twice") end, opts) ==
              {:ok, :of_the_other}

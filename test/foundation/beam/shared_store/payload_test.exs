@@ -26,13 +26,13 @@ defmodule Foundation.BEAM.SharedStore.PayloadTest do
   # An answer proves that the function has run.
   defp ask({pid, _monitor}, question) do
     send(pid, {:ask, self(), question})
-    assert_receive {:answer, answer}, 5_000
+    assert_receive {:answer, answer}, 30_000
     answer
   end
 
   defp dismiss({pid, monitor}) do
     send(pid, :end)
-    assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 5_000
+    assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 30_000
   end
 
   # Identity, size and count of references of the payloads that a process's terms refer to.
@@ -49,7 +49,7 @@ defmodule Foundation.BEAM.SharedStore.PayloadTest do
   # By a process that is gone then, with all that it made.
   defp put_elsewhere(store, key, fun) do
     {pid, monitor} = spawn_monitor(fn -> :ok = SharedStore.put(store, key, fun.()) end)
-    assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 5_000
+    assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 30_000
   end
 
   describe "a payload in a block" do
@@ -120,7 +120,7 @@ defmodule Foundation.BEAM.SharedStore.PayloadTest do
 
     test "is freed when the store and the last reader have let go" do
       volume = 2_000 * 4_000
-      before = binary_bytes()
+      before = settled_bytes()
       store = SharedStore.new()
 
       elsewhere(fn ->
@@ -150,7 +150,7 @@ defmodule Foundation.BEAM.SharedStore.PayloadTest do
     end
 
     test "of a compressed value is freed with its entry" do
-      before = binary_bytes()
+      before = settled_bytes()
       store = SharedStore.new(compress_above: 100)
       noise = fn -> :crypto.strong_rand_bytes(4_000) end
       elsewhere(fn -> for n <- 1..1_000, do: :ok = SharedStore.put(store, n, noise.()) end)
@@ -162,6 +162,12 @@ defmodule Foundation.BEAM.SharedStore.PayloadTest do
       assert byte_size(SharedStore.fetch!(store, 501)) == 4_000
       SharedStore.clear(store)
       assert eventually?(fn -> binary_bytes() - before < volume / 20 end)
+    end
+
+    # Once what others have let go of is out of the books.
+    defp settled_bytes do
+      before = binary_bytes()
+      if abs(binary_bytes() - before) < 100_000, do: before, else: settled_bytes()
     end
 
     # Of other processes only what they still use.
