@@ -187,6 +187,8 @@ defmodule Foundation.BEAM.Memory.IsolationFailureTest do
 
       task = Task.async(fn -> Memory.isolate(work) end)
       assert_receive {:worker, worker}
+      # The worker and its guard.
+      assert helpers?(2)
       for pid <- helpers(), pid != worker, do: Process.exit(pid, :kill)
       assert type(Task.await(task)) == :killed
     end

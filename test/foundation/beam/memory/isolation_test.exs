@@ -269,9 +269,12 @@ defmodule Foundation.BEAM.Memory.IsolationTest do
       work = fn -> Foundation.BEAM.Term.Size.measure(exploding()) end
 
       for opts <- [[], [max_binary_bytes: @mib]] do
-        {took, result} = :timer.tc(fn -> isolate(work, [timeout: 50] ++ opts) end)
-        assert type(result) == :timeout
-        assert took < 2_000_000
+        # Once at least: a busy machine may hold up the caller itself.
+        assert Enum.any?(1..5, fn _ ->
+                 {took, result} = :timer.tc(fn -> isolate(work, [timeout: 50] ++ opts) end)
+                 assert type(result) == :timeout
+                 took < 2_000_000
+               end)
       end
     end
 
@@ -286,8 +289,13 @@ defmodule Foundation.BEAM.Memory.IsolationTest do
         end
       end
 
-      {:error, %Error{error_type: :timeout}} = Memory.isolate(work, timeout: 20)
-      assert_received {:worker, worker}
+      worker =
+        Enum.find_value([20, 200, 2_000, 20_000], fn timeout ->
+          {:error, %Error{error_type: :timeout}} = Memory.isolate(work, timeout: timeout)
+          # On a busy machine it may not have begun by then.
+          receive do: ({:worker, worker} -> worker), after: (0 -> nil)
+        end)
+
       send(worker, :go)
       monitor = Process.monitor(worker)
       assert_receive {:DOWN, ^monitor, :process, ^worker, _}
