@@ -40,9 +40,22 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
     assert analysis |> Map.keys() |> Enum.sort() == Enum.sort(@documented ++ @more)
   end
 
+  # What time limits let it leave out is not looked for: the first that the machine did not hold up.
+  defp analyze(opts \\ []) do
+    1..20
+    |> Stream.map(fn _ -> Memory.analyze_memory_usage(opts) end)
+    |> Enum.find(&whole?/1)
+  end
+
+  defp whole?(analysis) do
+    analysis.total_memory != nil and analysis.os.resident != nil and
+      analysis.skipped.unanswered == 0 and analysis.skipped.old_generations == 0 and
+      Enum.all?(analysis.top_processes, & &1.initial_call)
+  end
+
   test "the documented figures are the VM's" do
     before = :erlang.memory(:total)
-    analysis = Memory.analyze_memory_usage()
+    analysis = analyze()
     memory = :erlang.memory()
     # What others left is freed at any moment.
     {least, most} = Enum.min_max([before, memory[:total]])
@@ -63,7 +76,7 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
 
   test "the largest process, by what it is called" do
     pid = holder(4_000_000)
-    analysis = Memory.analyze_memory_usage(top: 2)
+    analysis = analyze(top: 2)
     assert [first, _second] = analysis.top_processes
     assert %{pid: ^pid, name: :memory_analysis_holder, message_queue_len: 0} = first
     assert first.heap_bytes >= 32_000_000
@@ -81,7 +94,7 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
   end
 
   test "limits, the fullest first, decide on the pressure" do
-    analysis = Memory.analyze_memory_usage()
+    analysis = analyze()
     fractions = Enum.map(analysis.limits, & &1.fraction)
     assert fractions == Enum.sort(fractions, :desc)
     # Of one reading: the next may lie on the other side of a threshold.
@@ -96,7 +109,7 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
   test "a long queue is told by name and by advice" do
     pid = holder(10)
     for n <- 1..10_001, do: send(pid, n)
-    analysis = Memory.analyze_memory_usage()
+    analysis = analyze()
 
     assert %{pid: pid, name: :memory_analysis_holder, message_queue_len: 10_001} in analysis.long_queues
 
@@ -106,7 +119,7 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
 
   test "much binary memory brings the documented sentence, in both forms" do
     kept = :binary.copy("x", :erlang.memory(:total) + 10_000_000)
-    analysis = Memory.analyze_memory_usage()
+    analysis = analyze()
     percent = trunc(analysis.binary_memory_percentage)
     sentence = "Binary memory high (#{percent}%) - consider binary optimization"
     assert sentence in analysis.recommendations
@@ -119,11 +132,8 @@ defmodule Foundation.BEAM.Memory.AnalysisTest do
 
   @tag :two_schedulers
   test "nobody waits for a process that does not answer" do
-    stuck = Stuck.start!()
-    {time, analysis} = :timer.tc(&Memory.analyze_memory_usage/0)
-    assert Stuck.still?(stuck)
+    analysis = Stuck.beside(fn _stuck -> Memory.analyze_memory_usage() end, 1_000)
     assert analysis.skipped.unanswered >= 1
-    assert time < 1_000_000
   end
 
   test "leaves nothing in the mailbox" do

@@ -193,9 +193,7 @@ defmodule Foundation.BEAM.Memory.LeaksLookTest do
     other = Keeper.start(fn -> Keeper.part(2 * @mb) end, spawn_opt: [scheduler: 1])
     # What is loaded only now would wait for it as well.
     assert %{leaks: [_]} = search(other)
-    pid = Stuck.start!()
-    result = search([other, pid])
-    assert Stuck.still?(pid)
+    result = Stuck.beside(&search([other, &1]))
     assert %{skipped: 1, searched: 1, complete?: false, leaks: [%{pid: ^other}]} = result
   end
 
