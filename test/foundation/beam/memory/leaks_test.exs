@@ -15,14 +15,28 @@ defmodule Foundation.BEAM.Memory.LeaksTest do
     Enum.each(Process.list(), &:erlang.garbage_collect/1)
   end
 
-  defp leaks(opts), do: Memory.binary_leaks(opts).leaks
-  defp leak(pid, opts \\ []), do: Enum.find(leaks([limit: 1000] ++ opts), &(&1.pid == pid))
+  # Of a search, or of what plants and searches: the first that a busy machine kept from nobody.
+  defp whole(search) do
+    Enum.reduce_while(1..5, nil, fn _, _last ->
+      result = search.()
+      {if(whole?(result), do: :halt, else: :cont), result}
+    end)
+  end
+
+  defp whole?({_pid, result}), do: whole?(result)
+  defp whole?(%{skipped: 0, not_looked_into: 0, binary_memory: bytes}), do: bytes != nil
+  defp whole?(_kept_from_some), do: false
+
+  defp search(opts \\ []), do: whole(fn -> Memory.binary_leaks(opts) end)
+  defp leaks(opts), do: search(opts).leaks
+  defp leak(pid, opts \\ []), do: found(search([limit: 1000] ++ opts), pid)
+  defp found(result, pid), do: Enum.find(result.leaks, &(&1.pid == pid))
 
   test "a system without leaks has none" do
     Keeper.start(fn -> Keeper.bytes(3 * @mb) end)
     Keeper.start(fn -> %{list: [Keeper.bytes(2 * @mb)], tuple: {:a, Keeper.bytes(@mb)}} end)
     Keeper.plain(fn -> Keeper.bytes(3 * @mb) end)
-    result = Memory.binary_leaks()
+    result = search()
     assert result.leaks == []
     assert %{wasted_bytes: wasted, suspected_bytes: 0, skipped: 0, complete?: true} = result
     assert wasted < @mb
@@ -37,7 +51,7 @@ defmodule Foundation.BEAM.Memory.LeaksTest do
         {Keeper.start(fn -> for _ <- 1..count, do: Keeper.part(@mb) end), count}
       end
 
-    result = Memory.binary_leaks()
+    result = search()
     ranked = planted |> Enum.sort_by(&(-elem(&1, 1))) |> Enum.map(&elem(&1, 0))
     assert Enum.map(result.leaks, & &1.pid) == ranked
 
@@ -83,8 +97,14 @@ defmodule Foundation.BEAM.Memory.LeaksTest do
     assert found.wasted_bytes == 4 * @mb
     assert found.held_bytes == 5 * @mb
 
-    result = Memory.binary_leaks(collect: true)
-    found = Enum.find(result.leaks, &(&1.pid == pid))
+    {pid, result} =
+      whole(fn ->
+        pid = Keeper.start(fn -> Keeper.bytes(@mb) end)
+        Keeper.pass_through(pid, 4, @mb)
+        {pid, Memory.binary_leaks(collect: true)}
+      end)
+
+    found = found(result, pid)
     assert %{kind: :garbage, certainty: :measured, unreachable_bytes: 0} = found
     assert found.freed_bytes == 4 * @mb
     assert found.held_bytes == @mb
@@ -93,23 +113,35 @@ defmodule Foundation.BEAM.Memory.LeaksTest do
   end
 
   test "young garbage is unreachable, or is measured where the look brought its collection" do
-    pid = Keeper.start(fn -> nil end)
-    :erlang.garbage_collect(pid)
-    Keeper.run(pid, fn -> byte_size(Keeper.bytes(3 * @mb)) end)
-    found = leak(pid)
+    {pid, result} =
+      whole(fn ->
+        pid = Keeper.start(fn -> nil end)
+        :erlang.garbage_collect(pid)
+        Keeper.run(pid, fn -> byte_size(Keeper.bytes(3 * @mb)) end)
+        {pid, Memory.binary_leaks()}
+      end)
+
+    found = found(result, pid)
     assert found.unreachable_bytes + found.freed_bytes == 3 * @mb
     assert found.kind in [:unreachable, :garbage]
   end
 
   test "of a process of no known kind, old references are suspected and collecting tells" do
-    router = Keeper.plain(fn -> :go end, fn :go -> Keeper.age(4, @mb) end)
+    plant = fn -> Keeper.plain(fn -> :go end, fn :go -> Keeper.age(4, @mb) end) end
+    router = plant.()
     found = leak(router)
     assert %{kind: :old_generation, certainty: :suspected, looked_into?: false} = found
     assert found.old_generation_bytes == 4 * @mb
-    assert %{suspected_bytes: suspected, wasted_bytes: 0} = Memory.binary_leaks(pids: [router])
+    assert %{suspected_bytes: suspected, wasted_bytes: 0} = search(pids: [router])
     assert suspected == 4 * @mb
 
-    found = leak(router, collect: true)
+    {router, result} =
+      whole(fn ->
+        router = plant.()
+        {router, Memory.binary_leaks(pids: [router], collect: true)}
+      end)
+
+    found = found(result, router)
     assert %{kind: :garbage, certainty: :measured, freed_bytes: freed} = found
     assert freed == 4 * @mb
     assert leak(router) == nil
@@ -139,7 +171,7 @@ defmodule Foundation.BEAM.Memory.LeaksTest do
       :done
     end)
 
-    result = Memory.binary_leaks(limit: 100)
+    result = search(limit: 100)
     found = Enum.filter(result.leaks, &(&1.pid in servers))
     assert length(found) == 20
     assert found |> Enum.map(& &1.wasted_bytes) |> Enum.sum() == 10 * @mb - 100
@@ -198,15 +230,20 @@ defmodule Foundation.BEAM.Memory.LeaksTest do
   end
 
   test "what a dictionary holds is not copied to name a process" do
-    pid =
-      Keeper.start(fn ->
-        # Its parts are met 2 to the 60th times.
-        Process.put(:deep, Enum.reduce(1..60, [], fn _, below -> [below | below] end))
-        nil
+    {pid, result} =
+      whole(fn ->
+        pid =
+          Keeper.start(fn ->
+            # Its parts are met 2 to the 60th times.
+            Process.put(:deep, Enum.reduce(1..60, [], fn _, below -> [below | below] end))
+            nil
+          end)
+
+        Keeper.pass_through(pid, 2, @mb)
+        {pid, Memory.binary_leaks(pids: [pid], collect: true)}
       end)
 
-    Keeper.pass_through(pid, 2, @mb)
-    assert %{freed_bytes: freed, name: nil, initial_call: call} = leak(pid, collect: true)
+    assert %{freed_bytes: freed, name: nil, initial_call: call} = found(result, pid)
     assert freed == 2 * @mb
     assert call in [{Keeper, :init, 1}, {:proc_lib, :init_p, 5}]
   end
