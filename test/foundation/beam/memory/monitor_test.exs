@@ -110,9 +110,9 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
     monitor = start(context, interval: 10)
     Monitor.subscribe(monitor)
     use_memory(context.root, 950)
-    assert_receive {:foundation_memory_pressure, %{level: :high}}
+    assert_receive {:foundation_memory_pressure, %{level: :high}}, 30_000
     use_memory(context.root, 100)
-    assert_receive {:foundation_memory_pressure, %{level: :low}}
+    assert_receive {:foundation_memory_pressure, %{level: :low}}, 30_000
     began = System.monotonic_time(:millisecond)
     first = Monitor.info(monitor).readings
     assert eventually?(fn -> Monitor.info(monitor).readings >= first + 5 end)
@@ -121,33 +121,37 @@ defmodule Foundation.BEAM.Memory.MonitorTest do
   end
 
   test "what others use is read in every fourth look, what this VM takes in the next", context do
-    monitor = start(context)
+    # Where the books do not answer in time, every look reads: a busy machine may hold them up.
+    readings = Enum.find_value(1..10, fn _ -> context |> start() |> readings(90) end)
+    # What has been mapped may be in use only a little later: once more, then as before.
+    assert readings == [1, 1, 1, 2, 2, 2, 2, 3] ++ [4] ++ [5, 5, 5, 5, 6]
+  end
 
-    look = fn ->
-      send(monitor, {:timeout, :sys.get_state(monitor).timer, :read})
-      Monitor.info(monitor).readings
-    end
-
-    # As if the VM's books stood still: the test itself stays below 64 MiB.
-    still = fn -> :sys.replace_state(monitor, &%{&1 | found: %{&1.found | limit: 2 ** 80}}) end
-    far = fn -> :sys.replace_state(monitor, &%{&1 | own: &1.own + 2 ** 40}) end
-
+  # After each look, what the VM takes being known at the ninth; `nil` where one took so long.
+  defp readings(monitor, most) do
     assert Monitor.info(monitor).readings == 1
 
-    for expected <- [1, 1, 1, 2, 2, 2, 2, 3] do
-      still.()
-      assert look.() == expected
-    end
+    looks =
+      for n <- 1..14 do
+        :sys.replace_state(monitor, if(n == 9, do: &far/1, else: &still/1))
+        began = System.monotonic_time(:millisecond)
+        send(monitor, {:timeout, :sys.get_state(monitor).timer, :read})
+        count = Monitor.info(monitor).readings
+        {count, System.monotonic_time(:millisecond) - began}
+      end
 
-    # What has been mapped may be in use only a little later: once more, then as before.
-    far.()
-    assert look.() == 4
-
-    for expected <- [5, 5, 5, 5, 6] do
-      still.()
-      assert look.() == expected
-    end
+    {counts, times} = Enum.unzip(looks)
+    if Enum.max(times) < most, do: counts
   end
+
+  # As if the VM's books stood still: what tests before have left may go at any time.
+  defp still(state) do
+    native = Enum.sum(for {_owner, bytes} <- Foundation.Native.memory_held(), do: bytes)
+    own = Foundation.BEAM.Memory.OS.mapped() + native
+    %{state | own: own, found: %{state.found | limit: 2 ** 80}}
+  end
+
+  defp far(state), do: %{state | own: state.own + 2 ** 40}
 
   test "what the VM holds has moved by a hundredth of the limit, or by 64 MiB" do
     state = fn limit -> %{own: 1_000 * @mib, found: %{limit: limit}} end
