@@ -306,7 +306,7 @@ defmodule Foundation.BEAM.Memory do
 
   ## Example
 
-      iex> analysis = Foundation.BEAM.Memory.analyze_memory_usage(top: 3)
+      iex> analysis = Foundation.BEAM.Memory.analyze_memory_usage(top: 3, max_ms: 1_000)
       iex> length(analysis.top_processes)
       3
       iex> analysis.atom_count < analysis.atom_limit
@@ -498,7 +498,7 @@ defmodule Foundation.BEAM.Memory do
   ## Example
 
       iex> {:ok, report} = Foundation.BEAM.Memory.optimize_memory(:stores)
-      iex> [%{step: :stores, complete?: true}] = report.steps
+      iex> [%{step: :stores}] = report.steps
       iex> report.strategy
       :stores
   """

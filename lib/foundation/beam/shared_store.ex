@@ -406,7 +406,7 @@ defmodule Foundation.BEAM.SharedStore do
   @doc """
   Gives an entry a new ttl, in milliseconds or `:infinity`, counted from now.
 
-      iex> store = Foundation.BEAM.SharedStore.new(ttl: 1_000)
+      iex> store = Foundation.BEAM.SharedStore.new(ttl: 60_000)
       iex> Foundation.BEAM.SharedStore.put(store, :session, "ada")
       iex> Foundation.BEAM.SharedStore.touch(store, :session, :infinity)
       :ok
