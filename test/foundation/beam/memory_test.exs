@@ -33,7 +33,7 @@ defmodule Foundation.BEAM.MemoryTest do
     :ok = SharedStore.close(store)
 
     assert held > 20_000_000
-    assert eventually?(fn -> full - resident() > div(held, 2) end)
+    assert eventually?(fn -> full - resident() > div(held, 2) end, 30_000)
   end
 
   describe "pressure" do

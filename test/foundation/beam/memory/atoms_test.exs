@@ -356,7 +356,7 @@ defmodule Foundation.BEAM.Memory.AtomsTest do
       warning = "Atom table approaching limit: 0/0"
       assert logged(server, refuse) =~ warning
       :atomics.put(table.clock, 1, 59_999)
-      assert logged(server, refuse) == ""
+      refute logged(server, refuse) =~ warning
       :atomics.put(table.clock, 1, 60_000)
       assert logged(server, refuse) =~ warning
     end
