@@ -193,8 +193,8 @@ defmodule Foundation.Telemetry.DispatchTest do
     {:ok, peer, _node} =
       :peer.start_link(%{connection: :standard_io, args: Enum.map(paths, &to_charlist/1)})
 
-    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:elixir])
-    assert {_, _} = :peer.call(peer, Code, :eval_string, [code])
+    {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:elixir], 60_000)
+    assert {_, _} = :peer.call(peer, Code, :eval_string, [code], 60_000)
     :peer.stop(peer)
   end
 end
