@@ -16,7 +16,7 @@ defmodule Foundation.NativeBytes do
 
   @doc "Compares the native bytes after the module's tests with those before."
   def watch do
-    before = settle()
+    before = settled()
 
     ExUnit.Callbacks.on_exit(fn ->
       left = await(before, System.monotonic_time(:millisecond) + 30_000)
@@ -29,6 +29,12 @@ defmodule Foundation.NativeBytes do
   @doc "Whether there are no more native bytes of any kind than there were."
   # What was there before may have gone since: a test of another module had just ended.
   def no_more?(now, before), do: Enum.all?(now, fn {kind, bytes} -> bytes <= before[kind] end)
+
+  # What other modules' tests have left is gone once two counts are the same.
+  defp settled do
+    before = settle()
+    if settle() == before, do: before, else: settled()
+  end
 
   @doc "Native bytes once every process is collected and what waits to be freed is freed."
   def settle do
