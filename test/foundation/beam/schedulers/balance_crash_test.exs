@@ -107,12 +107,20 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
       test = self()
 
       capture_log(fn ->
+        # The crash comes once the other one has begun.
+        between =
+          spawn(fn ->
+            receive do: ({:other, _pid} = other -> send(test, other))
+            receive do: ({:waits, pid} -> send(pid, :go))
+          end)
+
         fun = fn
           1 ->
-            raise "wrong item"
+            send(between, {:waits, self()})
+            receive do: (:go -> raise "wrong item")
 
           2 ->
-            send(test, {:other, self()})
+            send(between, {:other, self()})
             receive do: (:never -> :ok)
         end
 
@@ -152,29 +160,32 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
       test = self()
       before = Process.info(self(), [:monitors, :links])
 
-      fun = fn item ->
-        send(test, {:begun, self()})
-        if rem(item, 2) == 0, do: item, else: receive(do: (:never -> item))
-      end
+      # More time, where all of it went by before every process had begun.
+      assert Enum.any?([20, 1_000, 30_000], fn timeout ->
+               fun = fn item ->
+                 send(test, {:begun, timeout, self()})
+                 if rem(item, 2) == 0, do: item, else: receive(do: (:never -> item))
+               end
 
-      reason =
-        catch_exit(
-          balance_work_across_schedulers(Enum.to_list(1..10), fun, timeout: 20, max_concurrency: 3)
-        )
+               opts = [timeout: timeout, max_concurrency: 3]
+               reason = catch_exit(balance_work_across_schedulers(Enum.to_list(1..10), fun, opts))
+               assert cause(reason) == :timeout
 
-      assert cause(reason) == :timeout
+               assert Exception.format_exit(reason) =~
+                        "balance_work_across_schedulers({:items, 10}, #Function<"
 
-      assert Exception.format_exit(reason) =~
-               "balance_work_across_schedulers({:items, 10}, #Function<"
+               assert Exception.format_exit(reason) =~ "time out"
+               assert Process.info(self(), [:monitors, :links]) == before
 
-      assert Exception.format_exit(reason) =~ "time out"
-      assert Process.info(self(), [:monitors, :links]) == before
+               # Those that did not end by themselves.
+               pids = Enum.uniq(begun(timeout))
+               Enum.each(pids, &gone/1)
+               length(pids) == 3
+             end)
 
-      # Those that did not end by themselves; nothing of theirs comes after what they sent to us.
-      pids = begun([])
-      assert Enum.count(Enum.uniq(pids)) == 3
-      Enum.each(pids, &gone/1)
-      assert {:messages, []} = Process.info(self(), :messages)
+      # Nothing of theirs comes after what they sent to us.
+      {:messages, messages} = Process.info(self(), :messages)
+      assert Enum.reject(messages, &match?({:begun, _timeout, _pid}, &1)) == []
     end
 
     test "that is over leaves no late result, and no signal from those that are killed" do
@@ -208,8 +219,9 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
     end
 
     test "that is enough leaves no guard" do
-      pids = balance_work_across_schedulers([1], fn _ -> guards() end)
-      assert [[_guard]] = pids
+      # It is there once it runs, which may be after the worker does.
+      guarded? = fn _ -> Eventually.eventually?(fn -> match?([_guard], guards()) end) end
+      assert balance_work_across_schedulers([1], guarded?) == [true]
       assert Eventually.eventually?(fn -> guards() == [] end)
     end
 
@@ -219,11 +231,12 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
     end
   end
 
-  defp begun(pids) do
+  # The processes that have told so, with the timeout that they had.
+  defp begun(timeout) do
     receive do
-      {:begun, pid} -> begun([pid | pids])
+      {:begun, ^timeout, pid} -> [pid | begun(timeout)]
     after
-      0 -> pids
+      0 -> []
     end
   end
 
@@ -295,15 +308,20 @@ defmodule Foundation.BEAM.Schedulers.BalanceCrashTest do
     test "of the time is that of processes whose function traps exits" do
       test = self()
 
-      fun = fn _ ->
-        Process.flag(:trap_exit, true)
-        send(test, {:begun, self()})
-        receive do: (:never -> :ok)
-      end
+      # More time, where all of it went by before the process had begun.
+      assert Enum.any?([20, 1_000, 30_000], fn timeout ->
+               fun = fn _ ->
+                 Process.flag(:trap_exit, true)
+                 send(test, {:begun, timeout, self()})
+                 receive do: (:never -> :ok)
+               end
 
-      reason = catch_exit(balance_work_across_schedulers([1], fun, timeout: 20))
-      assert cause(reason) == :timeout
-      Enum.each(begun([]), &gone/1)
+               reason = catch_exit(balance_work_across_schedulers([1], fun, timeout: timeout))
+               assert cause(reason) == :timeout
+               pids = begun(timeout)
+               Enum.each(pids, &gone/1)
+               pids != []
+             end)
     end
 
     test "of one process from outside surfaces as its crash" do

@@ -200,34 +200,62 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
     end
 
     @tag :two_schedulers
-    test "pinned, a process stands still while its scheduler is offline, and its time goes on" do
-      online = System.schedulers_online()
-      on_exit(fn -> :erlang.system_flag(:schedulers_online, online) end)
+    test "pinned, a process stands still while its scheduler is offline" do
+      online = online_again()
+      monitor = pinned(online, 60_000)
+      assert {:begun, pids} = all_begun(online, monitor)
+      :erlang.system_flag(:schedulers_online, 1)
+      Enum.each(pids, fn {item, pid} -> go(item, pid) end)
+      refute_receive {:DOWN, ^monitor, _, _, _}
+      :erlang.system_flag(:schedulers_online, online)
+      assert_receive {:DOWN, ^monitor, :process, _, {:result, results}}
+      assert results == Enum.to_list(1..online)
+    end
 
-      for timeout <- [60_000, 300] do
-        gate = gate()
-        opts = [pin: true, timeout: timeout]
+    @tag :two_schedulers
+    test "pinned, its time goes on while its scheduler is offline" do
+      online = online_again()
 
-        {caller, monitor} =
-          spawn_monitor(fn ->
-            exit({:result, balance_work_across_schedulers(1..online, gate, opts)})
-          end)
+      # More time, where all of it went by before every process had begun.
+      assert Enum.any?([300, 3_000, 30_000], fn timeout ->
+               monitor = pinned(online, timeout)
 
-        pids = for item <- 1..online, do: {item, begun(item)}
-        :erlang.system_flag(:schedulers_online, 1)
-        Enum.each(pids, fn {item, pid} -> go(item, pid) end)
+               with {:begun, pids} <- all_begun(online, monitor) do
+                 :erlang.system_flag(:schedulers_online, 1)
+                 Enum.each(pids, fn {item, pid} -> go(item, pid) end)
+                 assert_receive {:DOWN, ^monitor, :process, _, {:timeout, _call}}, 60_000
+               end
+             end)
+    end
+  end
 
-        if timeout == 300 do
-          assert_receive {:DOWN, ^monitor, :process, ^caller, {:timeout, _call}}
-        else
-          refute_receive {:DOWN, ^monitor, _, _, _}
-          :erlang.system_flag(:schedulers_online, online)
-          assert_receive {:DOWN, ^monitor, :process, ^caller, {:result, results}}
-          assert results == Enum.to_list(1..online)
-        end
+  # How many schedulers are online, and will be after the test. With fewer there are fewer dirty ones.
+  defp online_again do
+    online = System.schedulers_online()
+    dirty = :erlang.system_info(:dirty_cpu_schedulers_online)
 
-        :erlang.system_flag(:schedulers_online, online)
-      end
+    on_exit(fn ->
+      :erlang.system_flag(:schedulers_online, online)
+      :erlang.system_flag(:dirty_cpu_schedulers_online, dirty)
+    end)
+
+    online
+  end
+
+  # Work on a scheduler each, by a process that exits with its result; the monitor.
+  defp pinned(count, timeout) do
+    gate = gate()
+    work = fn -> balance_work_across_schedulers(1..count, gate, pin: true, timeout: timeout) end
+    {_caller, monitor} = spawn_monitor(fn -> exit({:result, work.()}) end)
+    monitor
+  end
+
+  # The processes by item, or `false` where the call ends before.
+  defp all_begun(count, monitor, pids \\ []) do
+    receive do
+      {:begun, item, pid} when length(pids) == count - 1 -> {:begun, [{item, pid} | pids]}
+      {:begun, item, pid} -> all_begun(count, monitor, [{item, pid} | pids])
+      {:DOWN, ^monitor, :process, _, {:timeout, _call}} -> false
     end
   end
 
