@@ -6,6 +6,13 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
   alias Foundation.BEAM.Schedulers.Keeper
   alias Foundation.{Error, Eventually}
 
+  # What came before may still be on its way out.
+  setup do
+    assert Eventually.eventually?(fn -> keepers() == [] end)
+    assert Eventually.eventually?(fn -> Registry.count(Schedulers.Cancel) == 0 end)
+    :ok
+  end
+
   defp stuck(test) do
     fn _chunk ->
       send(test, {:stuck, self()})
@@ -33,6 +40,8 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
         end)
 
       work = fn chunk ->
+        send(test, {:stuck, self()})
+        # Last: it may be ended at once.
         send(canceller, :now)
         stuck(test).(chunk)
       end
@@ -40,6 +49,7 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
       assert cancelled?(Schedulers.cpu_intensive(data, work, [cancel: handle] ++ way))
       assert_received {:stuck, worker}
       refute Process.alive?(worker)
+      Eventually.flush()
     end
   end
 
@@ -166,6 +176,8 @@ defmodule Foundation.BEAM.Schedulers.CancelTest do
 
     assert_receive {:stuck, worker}
     assert Eventually.eventually?(fn -> Registry.count(Schedulers.Cancel) == 1 end)
+    # Back from the registry.
+    assert Eventually.eventually?(fn -> match?([_keeper], keepers()) end)
     [keeper] = keepers()
     :erlang.trace(keeper, true, [:receive])
     :ok = Supervisor.terminate_child(Foundation.Supervisor, Schedulers.Cancel)
