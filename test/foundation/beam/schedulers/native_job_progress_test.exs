@@ -63,7 +63,8 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
   # Without a second scheduler nobody helps.
   @tag skip: :erlang.system_info(:dirty_cpu_schedulers_online) == 1
   test "the work of others is told while the caller waits for them" do
-    # Once in three: a busy machine may not let the caller see them at work.
+    # Once in three: a busy machine may not let the caller see them at work, or let them be done
+    # before it is.
     assert Enum.any?(1..3, fn _ -> told_while_waiting?(long()) end)
   end
 
@@ -77,21 +78,32 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
 
     opts = [parallel: true, progress: tell, progress_interval: 0]
     pid = spawn_link(fn -> sort(data, opts) end)
-    assert_receive {:told, ^pid, _figures}, 5_000
+    assert_receive {:told, ^pid, _figures}, 30_000
     helpers = pid |> Process.info(:monitors) |> elem(1) |> Keyword.get_values(:process)
     # With all slots here, they wait, and cannot be done before they are suspended.
     {shared, _all} = Slots.limits()
     taken = for _ <- 1..shared, do: Turn.take(Turn.new(make_ref()), Ends.never())
-    for helper <- helpers, do: :erlang.suspend_process(helper)
+    suspended = Enum.filter(helpers, &suspended?/1)
     for {:ok, turn} <- taken, do: Turn.give_back(turn)
     send(pid, :go)
-    assert Eventually.eventually?(fn -> waits?(pid) end)
-    %{done: before, total: total} = List.last(told(pid))
+    assert Eventually.eventually?(fn -> suspended == [] or waits?(pid) end)
+    before = List.last(told(pid))
     monitor = Process.monitor(pid)
-    for helper <- helpers, do: :erlang.resume_process(helper)
-    assert_receive {:DOWN, ^monitor, _, _, :normal}, 5_000
+    for helper <- suspended, do: :erlang.resume_process(helper)
+    assert_receive {:DOWN, ^monitor, _, _, reason} when reason in [:normal, :noproc], 30_000
+
     # What comes later is told with the units of the merge.
-    Enum.any?(told(pid), &(&1.total == total and &1.done in (before + 1)..(total - 2)))
+    suspended != [] and
+      Enum.any?(told(pid), fn %{done: done, total: total} ->
+        total == before.total and done in (before.done + 1)..(total - 2)
+      end)
+  end
+
+  # It may have ended.
+  defp suspended?(pid) do
+    :erlang.suspend_process(pid)
+  rescue
+    ArgumentError -> false
   end
 
   test "whoever may take a while to be told has that while the job has no slot" do
@@ -111,7 +123,7 @@ defmodule Foundation.BEAM.Schedulers.NativeJobProgressTest do
 
       :erlang.trace(pid, true, [:send])
       send(pid, :go)
-      assert_receive {:trace, ^pid, :send, {:sorted, ^pid}, _to}, 10_000
+      assert_receive {:trace, ^pid, :send, {:sorted, ^pid}, _to}, 30_000
       # Once at the end in any case.
       assert dropped(pid) > 1 == waits?
     end
