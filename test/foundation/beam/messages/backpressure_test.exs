@@ -7,10 +7,11 @@ defmodule Foundation.BEAM.Messages.BackpressureTest do
   alias Foundation.{Error, Events, Receiver}
 
   @refused [:foundation, :messages, :refused]
-  @full [max_queue_size: 5]
+  # Time enough for whoever answers at all.
+  @full [max_queue_size: 5, probe_timeout: 60_000]
 
   defp send_to(dest, message, opts \\ []),
-    do: Messages.send_with_backpressure(dest, message, @full ++ opts)
+    do: Messages.send_with_backpressure(dest, message, Keyword.merge(@full, opts))
 
   # The buffer of a receiver, monitored, so that a test can wait for its end.
   defp watch(receiver) do
@@ -115,7 +116,7 @@ defmodule Foundation.BEAM.Messages.BackpressureTest do
       [receiver, other] = [Receiver.start(5), Receiver.start()]
       assert send_to(receiver, :first, @queue) == {:queued, :backpressure}
       # There is room in the queue by this limit, but a message waits.
-      roomy = [max_queue_size: 100]
+      roomy = Keyword.put(@full, :max_queue_size, 100)
 
       assert Messages.send_with_backpressure(receiver, :lost, roomy) == {:dropped, :backpressure}
 

@@ -5,7 +5,13 @@ defmodule Foundation.BEAM.Messages.BufferTest do
   alias Foundation.BEAM.Messages.{Buffer, BufferSupervisor}
   alias Foundation.{Events, Receiver}
 
-  @opts [backpressure_strategy: :queue, max_queue_size: 3, max_buffer: 100_000]
+  # Time enough for whoever answers at all.
+  @opts [
+    backpressure_strategy: :queue,
+    max_queue_size: 3,
+    max_buffer: 100_000,
+    probe_timeout: 60_000
+  ]
 
   # Buffers stop whenever they are empty, so the senders meet them starting, living and stopping.
   test "many senders lose nothing and stay in order each, however often the buffer stops" do
@@ -31,7 +37,7 @@ defmodule Foundation.BEAM.Messages.BufferTest do
 
     got =
       for _ <- 1..(senders * each) do
-        assert_receive {:read, ^receiver, message}, 10_000
+        assert_receive {:read, ^receiver, message}, 30_000
         message
       end
 
@@ -41,7 +47,7 @@ defmodule Foundation.BEAM.Messages.BufferTest do
 
   test "two callers at once get the same buffer" do
     receiver = Receiver.start(3)
-    limits = %{max_buffer: 10, max_queue_size: 3, probe_timeout: 50, priority: :normal}
+    limits = %{max_buffer: 10, max_queue_size: 3, probe_timeout: 60_000, priority: :normal}
     dest = {receiver, {:local, receiver}}
     tasks = for n <- 1..10, do: Task.async(fn -> Buffer.push(dest, n, limits) end)
     assert Task.await_many(tasks) == List.duplicate(:queued, 10)
@@ -52,7 +58,7 @@ defmodule Foundation.BEAM.Messages.BufferTest do
 
   test "a push to a buffer that stops is told so, and was not taken" do
     receiver = Receiver.start(3)
-    limits = %{max_buffer: 10, max_queue_size: 3, probe_timeout: 50, priority: :normal}
+    limits = %{max_buffer: 10, max_queue_size: 3, probe_timeout: 60_000, priority: :normal}
     dest = {receiver, {:local, receiver}}
     assert Buffer.push(dest, :first, limits) == :queued
     buffer = BufferSupervisor.whereis({:local, receiver})

@@ -17,12 +17,12 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
     test "goes as a binary, compressed where that pays, and opens there", %{node: node} do
       relay = Peer.relay(node)
       assert {:ok, size} = Messages.send_optimized(relay, @large)
-      assert_receive {:arrived, {:shared_binary, binary}}, 5000
+      assert_receive {:arrived, {:shared_binary, binary}}, 30_000
       assert byte_size(binary) == size
       assert size < byte_size(:erlang.term_to_binary(@large)) / 2
 
       Messages.send_optimized(Peer.opener(node), @large)
-      assert_receive {:opened, {:ok, @large}}, 5000
+      assert_receive {:opened, {:ok, @large}}, 30_000
     end
 
     test "never goes as a handle, whatever is asked for", %{node: node} do
@@ -33,7 +33,7 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
           ] do
         assert {:ok, sent} = Messages.send_optimized(Peer.relay(node), @large, opts)
         refute is_reference(sent)
-        assert_receive {:arrived, message}, 5000
+        assert_receive {:arrived, message}, 30_000
         refute match?({:ets_ref, _, _}, message)
         assert Messages.open(message) == {:ok, @large}
       end
@@ -41,7 +41,7 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
 
     test "a handle that gets there all the same is an error there", %{node: node} do
       send(Peer.opener(node), Messages.pack(@large))
-      assert_receive {:opened, {:error, %Error{error_type: :foreign_node}}}, 5000
+      assert_receive {:opened, {:error, %Error{error_type: :foreign_node}}}, 30_000
     end
 
     test "small data goes as it is, to a pid and to a name", %{node: node} do
@@ -50,9 +50,9 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
       :yes = :global.register_name(:messages_relay, relay)
 
       for dest <- [relay, {:messages_relay, node}, {:global, :messages_relay}],
-          opts <- [[], [priority: :high], [flow_control: true]] do
+          opts <- [[], [priority: :high], [flow_control: true, probe_timeout: 60_000]] do
         assert Messages.send_optimized(dest, :small, opts) == {:ok, :sent}
-        assert_receive {:arrived, :small}, 5000
+        assert_receive {:arrived, :small}, 30_000
       end
     end
 
@@ -61,21 +61,21 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
       Foundation.Receiver.read(here, 1)
       assert {:ok, handle} = Messages.send_optimized([Peer.relay(node), here], @large)
       assert is_reference(handle)
-      assert_receive {:read, ^here, {:ets_ref, ^handle, _}}, 5000
-      assert_receive {:arrived, {:shared_binary, _}}, 5000
+      assert_receive {:read, ^here, {:ets_ref, ^handle, _}}, 30_000
+      assert_receive {:arrived, {:shared_binary, _}}, 30_000
     end
   end
 
   describe "flow control" do
-    @flow [strategy: :flow_controlled, max_queue_size: 3, max_retries: 1, retry_delay: 1]
+    @flow [strategy: :flow_controlled, max_queue_size: 3, max_retries: 1, retry_delay: 1] ++
+            [probe_timeout: 60_000]
 
     test "sees the queue of a process of another node", %{node: node} do
       deaf = Peer.deaf(node)
-      opts = [probe_timeout: 5000] ++ @flow
-      for n <- 1..3, do: assert(Messages.send_optimized(deaf, n, opts) == {:ok, :sent})
+      for n <- 1..3, do: assert(Messages.send_optimized(deaf, n, @flow) == {:ok, :sent})
 
       assert {:error, %Error{error_type: :flow_control_failed, context: context}} =
-               Messages.send_optimized(deaf, 4, opts)
+               Messages.send_optimized(deaf, 4, @flow)
 
       assert context == %{destination: deaf, reason: {:queue_full, 3}}
 
@@ -87,7 +87,7 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
       gone = Peer.deaf(node)
       ref = Process.monitor(gone)
       Process.exit(gone, :kill)
-      assert_receive {:DOWN, ^ref, :process, _, _}, 5000
+      assert_receive {:DOWN, ^ref, :process, _, _}, 30_000
 
       for dest <- [gone, {:nobody_has_this, node}] do
         assert {:error, %Error{error_type: :noproc, context: %{destination: ^dest}}} =
@@ -97,12 +97,12 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
 
     test "a buffer delivers to another node in order", %{node: node} do
       deaf = Peer.slow(node)
-      opts = [backpressure_strategy: :queue, max_queue_size: 3, probe_timeout: 5000]
+      opts = [backpressure_strategy: :queue, max_queue_size: 3, probe_timeout: 60_000]
 
       results = for n <- 1..50, do: Messages.send_with_backpressure(deaf, n, opts)
       assert {:queued, :backpressure} in results
       send(deaf, {Peer, :go})
-      for n <- 1..50, do: assert_receive({:arrived, ^n}, 10_000)
+      for n <- 1..50, do: assert_receive({:arrived, ^n}, 30_000)
     end
   end
 
@@ -129,7 +129,7 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
       assert Messages.send_optimized(@nowhere, :a) == {:ok, :sent}
 
       assert {:error, %Error{error_type: :flow_control_failed, context: %{reason: :noconnection}}} =
-               Messages.send_optimized(@nowhere, :a, @flow ++ [probe_timeout: 10_000])
+               Messages.send_optimized(@nowhere, :a, @flow)
     end
   end
 
@@ -137,10 +137,10 @@ defmodule Foundation.BEAM.Messages.RemoteTest do
     Foundation.Events.listen([:foundation, :messages, :refused])
     {peer, node} = Peer.start!()
     deaf = Peer.deaf(node)
-    opts = [backpressure_strategy: :queue, max_queue_size: 3, probe_timeout: 5000]
+    opts = [backpressure_strategy: :queue, max_queue_size: 3, probe_timeout: 60_000]
     for n <- 1..5, do: Messages.send_with_backpressure(deaf, n, opts)
     :peer.stop(peer)
-    assert_receive {:event, _, %{count: 2}, %{destination: ^deaf, reason: :noconnection}}, 10_000
+    assert_receive {:event, _, %{count: 2}, %{destination: ^deaf, reason: :noconnection}}, 30_000
   end
 
   test "a full link is an error for priority: :high", %{node: node} do
