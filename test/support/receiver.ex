@@ -34,6 +34,25 @@ defmodule Foundation.Receiver do
     end
   end
 
+  @doc """
+  What the function gives, called with a `busy/0`, and that receiver. It is called with another one where the
+  receiver was done before it returned: a machine that held it up has shown nothing.
+  """
+  def while_busy(fun, tries \\ 5) do
+    pid = busy()
+    monitor = Process.monitor(pid)
+    result = fun.(pid)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, _reason} when tries > 1 -> while_busy(fun, tries - 1)
+      {:DOWN, ^monitor, :process, ^pid, _reason} -> {result, pid}
+    after
+      0 ->
+        Process.demonitor(monitor, [:flush])
+        {result, pid}
+    end
+  end
+
   defp busy(owner) do
     :erlang.process_flag(:scheduler, :erlang.system_info(:schedulers_online))
     {one, other} = {deep(28), deep(28)}

@@ -44,8 +44,8 @@ defmodule Foundation.BEAM.Messages.BackpressureTest do
     @tag :two_schedulers
     test "a receiver that does not answer is full" do
       Events.listen(@refused)
-      busy = Receiver.busy()
-      assert send_to(busy, :a, probe_timeout: 10) == {:dropped, :backpressure}
+      {result, busy} = Receiver.while_busy(&send_to(&1, :a, probe_timeout: 10))
+      assert result == {:dropped, :backpressure}
       assert_received {:event, _, _, %{destination: ^busy, reason: :unresponsive}}
     end
   end
@@ -178,10 +178,11 @@ defmodule Foundation.BEAM.Messages.BackpressureTest do
 
     @tag :two_schedulers
     test "a receiver that does not answer blocks nobody that sends to it" do
-      busy = Receiver.busy()
       opts = @queue ++ [probe_timeout: 10]
       # The first call probes; the buffer is there for the others.
-      results = for n <- 1..100, do: send_to(busy, n, opts)
+      {results, busy} =
+        Receiver.while_busy(fn busy -> for n <- 1..100, do: send_to(busy, n, opts) end)
+
       assert Enum.all?(results, &(&1 == {:queued, :backpressure}))
       assert Process.info(busy, :message_queue_len) == nil
     end
