@@ -97,7 +97,7 @@ defmodule Foundation.BEAM.ProcessesTest do
       results =
         1..20
         |> Enum.map(fn _ -> Task.async(fn -> Member.ecosystem([id: :race], test: nil) end) end)
-        |> Task.await_many()
+        |> Task.await_many(30_000)
 
       assert [{:ok, ecosystem}] = Enum.filter(results, &match?({:ok, _}, &1))
       assert Enum.count(results, &(elem(&1, 0) == :error and type(&1) == :already_exists)) == 19

@@ -56,7 +56,7 @@ defmodule Foundation.BEAM.Messages.BufferTest do
     limits = %{max_buffer: 10, max_queue_size: 3, probe_timeout: 60_000, priority: :normal}
     dest = {receiver, {:local, receiver}}
     tasks = for n <- 1..10, do: Task.async(fn -> Buffer.push(dest, n, limits) end)
-    assert Task.await_many(tasks) == List.duplicate(:queued, 10)
+    assert Task.await_many(tasks, 30_000) == List.duplicate(:queued, 10)
     assert Buffer.push(dest, 11, limits) == :full
     # 10 of its 11 messages are here: the buffer is one.
     assert %{count: 10} = :sys.get_state(BufferSupervisor.whereis({:local, receiver}))
@@ -78,7 +78,7 @@ defmodule Foundation.BEAM.Messages.BufferTest do
     task = Task.async(fn -> Buffer.push(dest, :second, limits) end)
     wait_until_waiting(task.pid)
     :sys.resume(buffer)
-    assert Task.await(task) == :gone
+    assert Task.await(task, 30_000) == :gone
   end
 
   test "when the application stops, what is left is counted" do

@@ -106,7 +106,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
         for item <- 1..1_000, item != slow, do: assert_receive({:done, ^item})
         assert_receive {:slow, pid}
         send(pid, :go)
-        assert Task.await(caller) == Enum.to_list(1..1_000)
+        assert Task.await(caller, 30_000) == Enum.to_list(1..1_000)
       end
     end
 
@@ -125,7 +125,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
         Task.async(fn -> balance_work_across_schedulers(1..300, fun, max_concurrency: 3) end)
 
       for item <- slow, do: go(item, begun(item))
-      assert Task.await(caller) == Enum.to_list(1..300)
+      assert Task.await(caller, 30_000) == Enum.to_list(1..300)
       assert Enum.all?(1..300, &(:counters.get(calls, &1) == 1))
     end
 
@@ -145,7 +145,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
         refute_received {:begun, _, _}
         Enum.zip_with(1..count, pids, &go/2)
         go(count + 1, begun(count + 1))
-        assert Task.await(caller) == items
+        assert Task.await(caller, 30_000) == items
       end
     end
 
@@ -161,7 +161,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
       {:links, links} = Process.info(caller.pid, :links)
       assert Enum.sort(links -- [self()]) == pids |> Enum.map(&elem(&1, 1)) |> Enum.sort()
       Enum.each(pids, fn {item, pid} -> go(item, pid) end)
-      assert Task.await(caller) == [1, 2]
+      assert Task.await(caller, 30_000) == [1, 2]
     end
 
     @tag :two_schedulers
@@ -179,7 +179,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
       caller = Task.async(fn -> balance_work_across_schedulers(1..online, fun, pin: true) end)
       pids = for item <- 1..online, do: {item, begun(item)}
       Enum.each(pids, fn {item, pid} -> go(item, pid) end)
-      assert caller |> Task.await() |> Enum.sort() == for(id <- 1..online, do: {id, id})
+      assert caller |> Task.await(30_000) |> Enum.sort() == for(id <- 1..online, do: {id, id})
     end
 
     test "pinned, more processes than schedulers go round them" do
@@ -196,7 +196,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
       pids = for item <- 1..count, do: {item, begun(item)}
       Enum.each(pids, fn {item, pid} -> go(item, pid) end)
       each_twice = Enum.flat_map(1..div(count, 2), &[&1, &1])
-      assert caller |> Task.await() |> Enum.sort() == each_twice
+      assert caller |> Task.await(30_000) |> Enum.sort() == each_twice
     end
 
     @tag :two_schedulers
@@ -273,7 +273,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
           {self(), result}
         end)
 
-      assert {pid, [{callers, ancestors}]} = Task.await(caller)
+      assert {pid, [{callers, ancestors}]} = Task.await(caller, 30_000)
       assert callers == [pid, test]
       assert hd(ancestors) == pid
     end

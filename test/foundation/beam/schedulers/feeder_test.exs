@@ -20,9 +20,9 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
 
     :erlang.trace(caller, true, [:send, :procs, :set_on_spawn])
     send(caller, :begin)
-    assert_receive :done, 10_000
+    assert_receive :done, 30_000
     delivered = :erlang.trace_delivered(:all)
-    assert_receive {:trace_delivered, :all, ^delivered}, 10_000
+    assert_receive {:trace_delivered, :all, ^delivered}, 30_000
     {:messages, messages} = Process.info(self(), :messages)
     Enum.filter(messages, &(is_tuple(&1) and elem(&1, 0) == :trace))
   end
@@ -48,7 +48,7 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
   defp await_done(0), do: :ok
 
   defp await_done(left) do
-    assert_receive {:done, count}, 10_000
+    assert_receive {:done, count}, 30_000
     await_done(left - count)
   end
 
@@ -105,11 +105,11 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
       ]
 
       call(items, waiting(self(), &(&1 == slow)), opts)
-      assert_receive {:slow, _chunk, worker}, 10_000
+      assert_receive {:slow, _chunk, worker}, 30_000
       # Those that were given to the same worker after it are taken back.
       await_done(9_999 - size)
       send(worker, :go_on)
-      assert_receive {:returned, result}, 10_000
+      assert_receive {:returned, result}, 30_000
       assert result == Enum.chunk_every(items, size)
       assert_receive {:cpu_progress, _, %{done: 9_999, total: 9_999}}
     end
@@ -123,7 +123,7 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
     for _ <- 1..4 do
       workers =
         for _ <- 1..4 do
-          assert_receive {:slow, [_], worker}, 10_000
+          assert_receive {:slow, [_], worker}, 30_000
           worker
         end
 
@@ -131,7 +131,7 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
       Enum.each(workers, &send(&1, :go_on))
     end
 
-    assert_receive {:returned, result}, 10_000
+    assert_receive {:returned, result}, 30_000
     assert result == Enum.map(1..10_000, &[&1])
   end
 
@@ -146,10 +146,10 @@ defmodule Foundation.BEAM.Schedulers.FeederTest do
     end
 
     call(Enum.to_list(1..10_000), slow, max_concurrency: 2)
-    assert_receive {:slow, chunk, worker}, 10_000
+    assert_receive {:slow, chunk, worker}, 30_000
     await_done(10_000 - length(chunk))
     send(worker, :go_on)
-    assert_receive {:returned, result}, 10_000
+    assert_receive {:returned, result}, 30_000
     assert Enum.concat(result) == Enum.to_list(1..10_000)
   end
 

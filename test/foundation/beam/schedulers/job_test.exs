@@ -314,7 +314,7 @@ defmodule Foundation.BEAM.Schedulers.JobTest do
       assert_receive {:DOWN, ^monitor, _, _, :killed}
 
       for {_worker, monitor} <- stuck do
-        assert_receive {:DOWN, ^monitor, _, _, reason}, 10_000
+        assert_receive {:DOWN, ^monitor, _, _, reason}, 30_000
         assert reason == :killed
       end
     end

@@ -68,7 +68,7 @@ defmodule Foundation.BEAM.Schedulers.KeeperTest do
     killer = spawn_link(fn -> kill(test, caller, number, turns) end)
     assert_receive :ready
     send(caller, :begin)
-    assert_receive {:result, result, info}, 10_000
+    assert_receive {:result, result, info}, 30_000
     assert_receive {:DOWN, ^monitor, _, _, :normal}
     send(killer, :report)
     assert_receive {:started, pids}

@@ -60,7 +60,7 @@ defmodule Foundation.BEAM.Schedulers.ReductionsTest do
 
     :erlang.trace(pid, true, [:running])
     send(pid, :go)
-    assert_receive {:reductions, count}, 10_000
+    assert_receive {:reductions, count}, 30_000
     :erlang.trace(pid, false, [:running])
     delivered = :erlang.trace_delivered(pid)
     assert_receive {:trace_delivered, ^pid, ^delivered}

@@ -180,7 +180,7 @@ defmodule Foundation.BEAM.Schedulers.Slots.QueueTest do
     end
 
     :erlang.spawn_opt(body, [:link, min_heap_size: 30_000_000])
-    assert_receive {:reductions, reductions}, 5_000
+    assert_receive {:reductions, reductions}, 30_000
     reductions
   end
 
