@@ -23,7 +23,10 @@ defmodule Foundation.BEAM.Schedulers.JobTest do
 
   defp caller(work) do
     test = self()
-    spawn_monitor(fn -> send(test, {:returned, work.()}) end)
+    {pid, _monitor} = caller = spawn_monitor(fn -> send(test, {:returned, work.()}) end)
+    # Where a test fails, others shall not find its work.
+    on_exit(fn -> Process.exit(pid, :kill) end)
+    caller
   end
 
   defp error_type({:error, %Error{error_type: type}}), do: type
