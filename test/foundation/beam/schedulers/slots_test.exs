@@ -333,6 +333,7 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
     for pid <- [two | holders], do: assert_receive({:info, ^pid, info} when length(info) == 3)
   end
 
+  @tag timeout: 300_000
   test "where there is no arbiter, it is waited for, but not without end" do
     :ok = Supervisor.terminate_child(Foundation.Supervisor, Slots)
     on_exit(fn -> Supervisor.restart_child(Foundation.Supervisor, Slots) end)
@@ -344,7 +345,7 @@ defmodule Foundation.BEAM.Schedulers.SlotsTest do
     send(two, :take)
     assert_receive {:timeout, ^two, _info}, 30_000
     # It looks some hundred times, each of which may take long on a busy machine.
-    assert_receive {:DOWN, ^monitor, _, _, {:noproc, {Schedulers, :cpu_intensive, 3}}}, 30_000
+    assert_receive {:DOWN, ^monitor, _, _, {:noproc, {Schedulers, :cpu_intensive, 3}}}, 200_000
   end
 
   # Once in five: a test that is held up may come when nobody waits any more.

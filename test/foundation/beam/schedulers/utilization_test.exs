@@ -147,9 +147,10 @@ defmodule Foundation.BEAM.Schedulers.UtilizationTest do
     end
 
     test "show dirty CPU schedulers apart" do
-      worker = busy_dirty()
+      # Several: the turn of one on a normal scheduler, between two calls, may take long where others
+      # want it.
+      workers = for _ <- 1..8, do: busy_dirty()
 
-      # Its turns on normal schedulers, between the calls, may take long where others want them.
       assert Schedulers.utilization_stream(sample_ms: 50)
              |> Stream.take(50)
              |> Enum.any?(fn usage ->
@@ -157,7 +158,7 @@ defmodule Foundation.BEAM.Schedulers.UtilizationTest do
                Enum.sum(shares) > 0.5
              end)
 
-      stop(worker)
+      Enum.each(workers, &stop/1)
     end
 
     @tag :two_schedulers
