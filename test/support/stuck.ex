@@ -31,6 +31,17 @@ defmodule Foundation.Stuck do
     end
   end
 
+  @doc """
+  Keeps a process that answers system messages on the first scheduler, from now on: in the queue of the
+  last it might wait for the one inside.
+  """
+  def at_first(pid) do
+    :sys.replace_state(pid, fn state ->
+      :erlang.process_flag(:scheduler, 1)
+      state
+    end)
+  end
+
   @doc "Has the calling process be one, which tells that process when it begins, and when it is out again."
   def enter(to) do
     last = :erlang.system_info(:schedulers_online)
