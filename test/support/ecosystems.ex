@@ -68,6 +68,33 @@ defmodule Foundation.Ecosystems do
     ecosystem
   end
 
+  @doc """
+  Has the steward go by other limits from now on, as `start_timeout: 200`. A test that begins with such a
+  one would fail where the machine is held up before those are late who are to be.
+  """
+  def limit(%{table: table}, limits), do: limit(table, limits)
+
+  def limit(table, limits) do
+    steward = Roster.get(table, :steward)
+    :sys.replace_state(steward, &%{&1 | plan: Map.merge(&1.plan, Map.new(limits))})
+    # What it has scheduled may be far away.
+    send(steward, :watch)
+  end
+
+  @doc "The same of an ecosystem that starts, or that somebody else has."
+  def limit_of(id, limits) do
+    {:ok, {_supervisor, table}} = Roster.whereis(id)
+    limit(table, limits)
+  end
+
+  @doc "For `init:` of a member that hangs, for which these are the limits."
+  def hang_beyond(limits) do
+    fn opts ->
+      limit_of(opts[:ecosystem_id], limits)
+      receive(do: (:never -> :ok))
+    end
+  end
+
   @doc "The worker of that number, when it is alive and monitored."
   def worker(ecosystem, number) do
     assert Eventually.eventually?(fn ->

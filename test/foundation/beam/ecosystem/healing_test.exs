@@ -350,7 +350,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     member = [at: [{:worker, 2}, :coordinator], init: :hang, armed: counter, trap: true]
 
     for supervision <- [:one_for_one, :one_for_all] do
-      ecosystem = Member.healing!([supervision: supervision, start_timeout: 50], member)
+      ecosystem = Member.healing!([supervision: supervision], member)
       drop_ups(4)
 
       for role <- [{:worker, 2}, :coordinator] do
@@ -358,7 +358,9 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
         :atomics.put(counter, 1, 1)
         Process.exit(if(role == :coordinator, do: coordinator, else: worker), :kill)
         assert_receive {:hangs, _role, hanging}
+        limit(ecosystem, start_timeout: 50)
         assert ended(hanging) in [:killed, :noproc]
+        limit(ecosystem, start_timeout: 60_000)
         up(role)
         {:ok, _} = await(ecosystem, 3)
       end

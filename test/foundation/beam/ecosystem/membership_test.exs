@@ -19,8 +19,9 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
   defp failed({:error, %Error{error_type: :start_failed, context: context}}),
     do: {context.role, context.reason}
 
-  # Adding and healing go on.
+  # Adding and healing go on, with time for it.
   defp assert_goes_on(ecosystem) do
+    limit(ecosystem, start_timeout: 60_000)
     assert {:ok, added} = EcosystemSupervisor.add_worker(ecosystem, Member, test: nil)
     settle(ecosystem)
     Process.exit(added, :kill)
@@ -30,7 +31,8 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
 
   describe "a worker that takes too long to start" do
     test "is an error, and the rest goes on" do
-      ecosystem = Member.healing!([start_timeout: 50], test: nil)
+      ecosystem = Member.healing!([], test: nil)
+      limit(ecosystem, start_timeout: 50)
       opts = [test: self(), init: :hang, trap: true]
 
       assert failed(EcosystemSupervisor.add_worker(ecosystem, Member, opts)) ==
@@ -44,7 +46,7 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     end
 
     test "is ended also where the caller is killed meanwhile" do
-      ecosystem = Member.healing!([start_timeout: 50], test: nil)
+      ecosystem = Member.healing!([start_timeout: 60_000], test: nil)
       test = self()
 
       caller =
@@ -54,38 +56,47 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
 
       assert_receive {:hangs, {:worker, 4}, hanging}
       Process.exit(caller, :kill)
+      limit(ecosystem, start_timeout: 50)
       assert ended(hanging) in [:killed, :noproc]
       assert_goes_on(ecosystem)
       assert_nothing_of(ecosystem, 4)
     end
 
     test "is ended by another steward than the one that was told of it" do
-      ecosystem = Member.healing!([start_timeout: 200], test: nil)
+      ecosystem = Member.healing!([start_timeout: 60_000], test: nil)
       opts = [test: self(), init: :hang, trap: true]
       adding = Task.async(fn -> EcosystemSupervisor.add_worker(ecosystem, Member, opts) end)
       assert_receive {:hangs, {:worker, 4}, _hanging}
-      Process.exit(Roster.get(ecosystem.table, :steward), :kill)
+      steward = Roster.get(ecosystem.table, :steward)
+      Process.exit(steward, :kill)
+      assert eventually?(fn -> Roster.get(ecosystem.table, :steward) not in [nil, steward] end)
+      limit(ecosystem, start_timeout: 200)
       assert failed(Task.await(adding)) == {{:worker, 4}, {:timeout, 200}}
       assert_goes_on(ecosystem)
     end
 
     test "does not keep others from coming back" do
-      ecosystem = Member.healing!([start_timeout: 100], test: nil)
+      ecosystem = Member.healing!([start_timeout: 60_000], test: nil)
       opts = [test: self(), init: :hang, trap: true]
       adding = Task.async(fn -> EcosystemSupervisor.add_worker(ecosystem, Member, opts) end)
       assert_receive {:hangs, {:worker, 4}, _hanging}
       [first | _] = ecosystem.workers
       kill(ecosystem, first)
+      limit(ecosystem, start_timeout: 100)
       assert failed(Task.await(adding)) == {{:worker, 4}, {:timeout, 100}}
+      limit(ecosystem, start_timeout: 60_000)
       assert eventually?(fn -> elem(Roster.member(ecosystem.table, 1), 1) != first end)
     end
 
     test "in start_link itself, before there is a process, takes its supervisor with it" do
-      ecosystem = Member.healing!([start_timeout: 50], test: nil)
+      ecosystem = Member.healing!([], test: nil)
+      limit(ecosystem, start_timeout: 50)
       never = fn -> receive(do: (:never -> :ok)) end
 
       assert failed(EcosystemSupervisor.add_worker(ecosystem, Odd, fun: never)) ==
                {{:worker, 4}, {:timeout, 50}}
+
+      limit(ecosystem, start_timeout: 60_000)
 
       assert eventually?(fn ->
                {_, workers} = members(ecosystem)

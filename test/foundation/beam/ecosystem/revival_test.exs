@@ -26,14 +26,14 @@ defmodule Foundation.BEAM.Ecosystem.RevivalTest do
   end
 
   defp ecosystem!(opts, member \\ []) do
-    defaults = [fault_tolerance: :self_healing, max_restarts: 1_000, start_timeout: 200]
+    defaults = [fault_tolerance: :self_healing, max_restarts: 1_000]
     Member.ecosystem!(Keyword.merge(defaults, opts), member)
   end
 
   test "workers whose refill is killed come back, without those that are back already" do
     armed = :atomics.new(1, [])
     member = [at: [{:worker, 2}], init: :hang, armed: armed]
-    ecosystem = ecosystem!([start_timeout: 300], member)
+    ecosystem = ecosystem!([start_timeout: 60_000], member)
     drop_ups(4)
     :atomics.put(armed, 1, 1)
     Process.exit(Roster.get(ecosystem.table, {:supervisor, 1}), :kill)
@@ -45,6 +45,7 @@ defmodule Foundation.BEAM.Ecosystem.RevivalTest do
     Process.exit(refill, :kill)
     ended(refill)
     Process.exit(hanging, :kill)
+    limit(ecosystem, start_timeout: 300)
     up({:worker, 2})
     up({:worker, 3})
     assert Roster.get(ecosystem.table, {:supervisor, 1}) == supervisor
@@ -61,6 +62,7 @@ defmodule Foundation.BEAM.Ecosystem.RevivalTest do
         capture_log(fn ->
           ecosystem = ecosystem!(workers: {Unlinked, count: 3, test: self()})
           drop_ups(4)
+          limit(ecosystem, start_timeout: 200)
           supervisor = Roster.get(ecosystem.table, {:supervisor, 1})
           for pid <- tl(ecosystem.workers), do: Process.exit(pid, :kill)
           {second, third} = {up({:worker, 2}), up({:worker, 3})}
@@ -85,6 +87,7 @@ defmodule Foundation.BEAM.Ecosystem.RevivalTest do
       for supervision <- [:one_for_one, :rest_for_one, :one_for_all] do
         ecosystem = ecosystem!(coordinator: {Unlinked, test: self()}, supervision: supervision)
         drop_ups(4)
+        limit(ecosystem, start_timeout: 200)
         Process.exit(ecosystem.coordinator, :kill)
         new = up(:coordinator)
         assert eventually?(fn -> {:ok, new} == EcosystemSupervisor.get_coordinator(ecosystem) end)

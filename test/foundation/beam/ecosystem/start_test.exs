@@ -97,25 +97,33 @@ defmodule Foundation.BEAM.Ecosystem.StartTest do
   describe "a start that takes too long" do
     test "of the coordinator, flat and nested, that traps exits" do
       for supervision <- [:one_for_one, :rest_for_one] do
-        opts = [supervision: supervision, fault_tolerance: :self_healing, start_timeout: 200]
+        opts = [supervision: supervision, fault_tolerance: :self_healing]
+        hang = hang_beyond(start_timeout: 200)
 
         assert {:coordinator, {:timeout, 200}, message} =
-                 failed(opts, at: [:coordinator], init: :hang, trap: true)
+                 failed(opts, at: [:coordinator], init: hang, trap: true)
 
         assert message =~ "the coordinator took more than 200 ms"
       end
     end
 
     test "of a worker that traps exits" do
-      member = [at: [{:worker, 2}], init: :hang, trap: true]
-      assert {{:worker, 2}, {:timeout, 200}, _} = failed([start_timeout: 200], member)
+      member = [at: [{:worker, 2}], init: hang_beyond(start_timeout: 200), trap: true]
+      assert {{:worker, 2}, {:timeout, 200}, _} = failed([], member)
     end
 
     test "of one worker of each of many supervisors" do
-      member = [at: [{:worker, 300}, {:worker, 301}], init: :hang, trap: true, test: nil]
+      hanging = :counters.new(1, [])
 
-      assert {{:worker, number}, {:timeout, 400}, _} =
-               failed([count: 600, start_timeout: 400], member)
+      hang = fn opts ->
+        :counters.add(hanging, 1, 1)
+        # The others have started when both hang.
+        if :counters.get(hanging, 1) == 2, do: limit_of(opts[:ecosystem_id], start_timeout: 400)
+        receive(do: (:never -> :ok))
+      end
+
+      member = [at: [{:worker, 300}, {:worker, 301}], init: hang, trap: true, test: nil]
+      assert {{:worker, number}, {:timeout, 400}, _} = failed([count: 600], member)
 
       assert number in [300, 301]
     end
@@ -125,10 +133,11 @@ defmodule Foundation.BEAM.Ecosystem.StartTest do
 
       start = fn ->
         send(test, {:starting, self()})
+        limit_of(:itself, start_timeout: 200)
         receive(do: (:never -> :ok))
       end
 
-      config = Member.config(workers: {__MODULE__.Odd, fun: start}, start_timeout: 200)
+      config = Member.config(id: :itself, workers: {__MODULE__.Odd, fun: start})
       assert {:error, %Error{context: context}} = Processes.spawn_ecosystem(config)
       assert {context.role, context.reason} == {{:worker, 1}, {:timeout, 200}}
       assert_received {:starting, _supervisor}

@@ -34,8 +34,8 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
   test "startup_timeout counts by itself, however long each may take" do
     for role <- [:coordinator, {:worker, 2}], supervision <- [:one_for_one, :rest_for_one] do
       opts = [fault_tolerance: :self_healing, supervision: supervision]
-      opts = [startup_timeout: 50, start_timeout: @longest] ++ opts
-      task = start(opts, at: [role], init: :hang, trap: true)
+      opts = [start_timeout: @longest] ++ opts
+      task = start(opts, at: [role], init: hang_beyond(startup_timeout: 50), trap: true)
       assert fault(task) == {role, {:timeout, 50}}
     end
   end
@@ -45,7 +45,7 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
     others = :counters.new(1, [])
 
     act = fn opts ->
-      if opts[:worker_id] == 1, do: receive(do: (:never -> :ok))
+      if opts[:worker_id] == 1, do: hang_beyond(start_timeout: 400).(opts)
 
       if rem(opts[:worker_id], 2) == 0 do
         receive(do: (:never -> :ok), after: (20 -> :ok))
@@ -54,7 +54,7 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
     end
 
     workers = [at: for(n <- 1..2_000, do: {:worker, n}), init: act, test: nil]
-    task = start([count: 2_000, start_timeout: 400], workers)
+    task = start([count: 2_000], workers)
     assert fault(task) == {{:worker, 1}, {:timeout, 400}}
     # Those of the other part take twenty seconds.
     assert :counters.get(others, 1) < 1_000
@@ -123,12 +123,12 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
       fault_tolerance: :self_healing,
       # What the top supervisor starts last, and waits for the coordinator with.
       sample_interval: 60_000,
-      start_timeout: 200,
       startup_timeout: @longest,
       coordinator: {Member, test: self(), init: :hang, armed: armed}
     ]
 
     kill = fn worker ->
+      limit_of(worker[:ecosystem_id], start_timeout: 200)
       :atomics.put(armed, 1, 1)
       Process.exit(worker[:coordinator], :kill)
       ended(worker[:coordinator])
@@ -150,10 +150,11 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
   test "with fewer schedulers than when it started, the other parts are left alone" do
     online = :erlang.system_info(:schedulers_online)
     armed = :atomics.new(1, [])
-    opts = [fault_tolerance: :self_healing, count: 32, start_timeout: 200]
+    opts = [fault_tolerance: :self_healing, count: 32]
     coordinator = {Member, test: self(), init: :hang, armed: armed}
     ecosystem = Member.ecosystem!([coordinator: coordinator] ++ opts)
     drop_ups(33)
+    limit(ecosystem, start_timeout: 200)
     :atomics.put(armed, 1, 1)
     :erlang.system_flag(:schedulers_online, 1)
     on_exit(fn -> :erlang.system_flag(:schedulers_online, online) end)
