@@ -156,6 +156,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
 
     # Only who failed, not who was restarted for it.
     for n <- 1..3, do: worker(ecosystem, n)
+    assert eventually?(fn -> all_heard?(ecosystem) and failures(ecosystem) > 1 end)
     assert failures(ecosystem) == 2
   end
 
@@ -174,12 +175,16 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
       assert MapSet.disjoint?(MapSet.new(current.workers), MapSet.new(workers))
       # The steward has heard of all of them, and monitors those that are there now.
       assert eventually?(fn ->
-               steward = :sys.get_state(Roster.get(ecosystem.table, :steward))
-               steward.pending == %{} and steward.early == %{} and steward.failures > failed - 1
+               all_heard?(ecosystem) and failures(ecosystem) > failed - 1
              end)
 
       assert failures(ecosystem) == failed
     end
+  end
+
+  defp all_heard?(ecosystem) do
+    steward = :sys.get_state(Roster.get(ecosystem.table, :steward))
+    steward.pending == %{} and steward.early == %{}
   end
 
   defp await(ecosystem, count) do
@@ -233,11 +238,13 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
       ecosystem = Member.healing!(id: :told)
       [first | _] = ecosystem.workers
       before = System.system_time(:millisecond)
+      begun = System.monotonic_time(:microsecond)
       Member.stop(first, :mine)
       failure = healed(ecosystem, first)
+      took = System.monotonic_time(:microsecond) - begun
       assert %{role: {:worker, 1}, pid: ^first, reason: :mine} = failure
       assert failure.at in before..System.system_time(:millisecond)
-      assert failure.healed_us in 0..1_000_000
+      assert failure.healed_us in 0..took
       assert_receive {:event, [_, _, :worker_died], %{count: 1}, metadata}
       assert metadata == %{id: :told, role: {:worker, 1}, pid: first, reason: :mine}
       assert_receive {:event, [_, _, :worker_restarted], %{duration: duration}, metadata}
@@ -287,8 +294,8 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
 
       log =
         capture_log(fn ->
-          ecosystem =
-            Member.ecosystem!(id: :loud, fault_tolerance: :self_healing, max_restarts: 2)
+          opts = [fault_tolerance: :self_healing, max_restarts: 2, max_seconds: 600]
+          ecosystem = Member.ecosystem!([id: :loud] ++ opts)
 
           for n <- 1..3, do: stop_coordinator(ecosystem, {:crash, n})
           assert ended(ecosystem.supervisor) in [:shutdown, :noproc]
@@ -316,7 +323,8 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     test "of workers ends the ecosystem, with every strategy" do
       for supervision <- [:one_for_one, :rest_for_one, :one_for_all] do
         listen([:foundation, :ecosystem, :stopped])
-        opts = [supervision: supervision, fault_tolerance: :self_healing, max_restarts: 2]
+        opts = [supervision: supervision, fault_tolerance: :self_healing]
+        opts = [max_restarts: 2, max_seconds: 600] ++ opts
         counter = :atomics.new(1, [])
 
         ecosystem =
@@ -331,7 +339,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
     end
 
     test "is by default as many restarts of workers as there are" do
-      ecosystem = Member.ecosystem!(fault_tolerance: :self_healing, count: 20)
+      ecosystem = Member.ecosystem!(fault_tolerance: :self_healing, count: 20, max_seconds: 600)
       for pid <- ecosystem.workers, do: Process.exit(pid, :kill)
 
       assert eventually?(fn ->
@@ -340,7 +348,7 @@ defmodule Foundation.BEAM.Ecosystem.HealingTest do
 
       monitor = Process.monitor(ecosystem.supervisor)
       Process.exit(hd(elem(members(ecosystem), 1)), :kill)
-      assert_receive {:DOWN, ^monitor, :process, _pid, reason}
+      assert_receive {:DOWN, ^monitor, :process, _pid, reason}, 30_000
       assert reason in [:shutdown, :noproc]
     end
   end

@@ -41,11 +41,11 @@ defmodule Foundation.BEAM.Ecosystem.InsideTest do
 
   test "a look sees the state and leaves it" do
     pid = start(Server, a: 1)
-    assert Inside.look(pid, fn state -> {state, self()} end, 1000) == {:ok, {[a: 1], pid}}
+    assert Inside.look(pid, fn state -> {state, self()} end, 60_000) == {:ok, {[a: 1], pid}}
     assert GenServer.call(pid, :state) == [a: 1]
 
     machine = start(Machine, a: 1)
-    assert Inside.look(machine, & &1, 1000) == {:ok, {:on, [a: 1]}}
+    assert Inside.look(machine, & &1, 60_000) == {:ok, {:on, [a: 1]}}
     assert :gen_statem.call(machine, :state) == {:on, [a: 1]}
   end
 
@@ -53,16 +53,16 @@ defmodule Foundation.BEAM.Ecosystem.InsideTest do
     pid = start(Server, a: 1)
 
     assert {:failed, %RuntimeError{message: "no"}} =
-             Inside.look(pid, fn _ -> raise "no" end, 1000)
+             Inside.look(pid, fn _ -> raise "no" end, 60_000)
 
-    assert {:failed, :thrown} = Inside.replace(pid, fn _ -> throw(:thrown) end, 1000)
-    assert {:failed, :gone} = Inside.look(pid, fn _ -> exit(:gone) end, 1000)
+    assert {:failed, :thrown} = Inside.replace(pid, fn _ -> throw(:thrown) end, 60_000)
+    assert {:failed, :gone} = Inside.look(pid, fn _ -> exit(:gone) end, 60_000)
     assert GenServer.call(pid, :state) == [a: 1]
   end
 
   test "a replaced state is the new one" do
     pid = start(Server, a: 1)
-    assert Inside.replace(pid, &[{:b, 2} | &1], 1000) == {:ok, :replaced}
+    assert Inside.replace(pid, &[{:b, 2} | &1], 60_000) == {:ok, :replaced}
     assert GenServer.call(pid, :state) == [b: 2, a: 1]
   end
 
@@ -94,7 +94,7 @@ defmodule Foundation.BEAM.Ecosystem.InsideTest do
   test "what comes back is what the function gave, not the state" do
     pid = start(Server, data: Enum.to_list(1..100_000))
     {:memory, before} = Process.info(self(), :memory)
-    for _ <- 1..20, do: assert(Inside.look(pid, fn _ -> :seen end, 1000) == {:ok, :seen})
+    for _ <- 1..20, do: assert(Inside.look(pid, fn _ -> :seen end, 60_000) == {:ok, :seen})
     {:memory, later} = Process.info(self(), :memory)
     # The state takes 1.6 MB.
     assert later - before < 400_000

@@ -75,7 +75,7 @@ defmodule Foundation.BEAM.Ecosystem.ReasonsTest do
   end
 
   test "failures that end the ecosystem, in the log" do
-    ecosystem = ecosystem!([id: :loud, fault_tolerance: :self_healing], [])
+    ecosystem = ecosystem!([id: :loud, fault_tolerance: :self_healing, max_seconds: 600], [])
     monitor = Process.monitor(ecosystem.supervisor)
 
     log =

@@ -36,16 +36,16 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
     assert_in_delta at, System.system_time(:millisecond), 5_000
 
     second = start(Server, other: :own)
-    assert Snapshots.restore(table, 3, second, Server, 1_000) == :restored
+    assert Snapshots.restore(table, 3, second, Server, 60_000) == :restored
     assert GenServer.call(second, :state) == [kept: %{jobs: [1, 2]}, other: :own]
     # To be had again, should this one die before its own is taken.
-    assert Snapshots.restore(table, 3, start(Server, []), Server, 1_000) == :restored
+    assert Snapshots.restore(table, 3, start(Server, []), Server, 60_000) == :restored
   end
 
   test "a gen_statem's is of its state and its data", %{table: table} do
     assert {:ok, _} = taken(table, 0, start(Machine, kept: 7), Machine)
     second = start(Machine, [])
-    assert Snapshots.restore(table, 0, second, Machine, 1_000) == :restored
+    assert Snapshots.restore(table, 0, second, Machine, 60_000) == :restored
     assert :gen_statem.call(second, :state) == {:on, [kept: 7]}
   end
 
@@ -59,7 +59,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
 
   test "without a snapshot there is nothing to restore, and nobody is asked", %{table: table} do
     pid = start(Plain, test: self())
-    assert Snapshots.restore(table, 1, pid, Server, 1_000) == :nothing
+    assert Snapshots.restore(table, 1, pid, Server, 60_000) == :nothing
     assert Snapshots.about(table, 1) == :error
     refute_received {:got, _, _}
   end
@@ -116,7 +116,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
     pid = start(Server, state)
 
     assert {:failed, %RuntimeError{message: "odd"}} =
-             Snapshots.restore(table, 1, pid, Server, 1_000)
+             Snapshots.restore(table, 1, pid, Server, 60_000)
 
     assert GenServer.call(pid, :state) == state
   end
@@ -132,7 +132,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
     Snapshots.save(table, 1, :kept, @mib)
     fail = fn _ -> :erlang.error({:badmatch, large_again({:shared, 60})}) end
     pid = start(Server, restore: fail)
-    assert {:failed, {:too_large, text}} = Snapshots.restore(table, 1, pid, Server, 1_000)
+    assert {:failed, {:too_large, text}} = Snapshots.restore(table, 1, pid, Server, 60_000)
     assert text =~ "badmatch"
     assert GenServer.call(pid, :state) == [restore: fail]
   end
@@ -141,8 +141,8 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
     Snapshots.save(table, 1, 60, @mib)
     deep = fn {state, depth} -> [{:deep, large_again({:shared, depth})} | state] end
     pid = start(Server, restore: deep)
-    assert Snapshots.restore(table, 1, pid, Server, 5_000) == :restored
-    assert Inside.look(pid, &Keyword.has_key?(&1, :deep), 5_000) == {:ok, true}
+    assert Snapshots.restore(table, 1, pid, Server, 60_000) == :restored
+    assert Inside.look(pid, &Keyword.has_key?(&1, :deep), 60_000) == {:ok, true}
   end
 
   test "a gen_statem's that is no pair any more is refused", %{table: table} do
@@ -151,9 +151,9 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
     pid = start(Machine, [])
 
     assert {:failed, %FunctionClauseError{} = _} =
-             Snapshots.restore(table, 1, pid, Machine, 1_000) |> normalized()
+             Snapshots.restore(table, 1, pid, Machine, 60_000) |> normalized()
 
-    assert {:failed, {:badmatch, :no_pair}} = Inside.replace(pid, fn _ -> :no_pair end, 1_000)
+    assert {:failed, {:badmatch, :no_pair}} = Inside.replace(pid, fn _ -> :no_pair end, 60_000)
     assert :gen_statem.call(pid, :state) == {:on, []}
   end
 
@@ -180,7 +180,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsTest do
   test "what is none of OTP's servers is sent nothing", %{table: table} do
     pid = start(Plain, test: self())
     Snapshots.save(table, 1, :saved, @mib)
-    assert Snapshots.restore(table, 1, pid, Server, 1_000) == :impossible
+    assert Snapshots.restore(table, 1, pid, Server, 60_000) == :impossible
     refute_received {:got, _, _}
   end
 

@@ -75,7 +75,9 @@ defmodule Foundation.BEAM.Ecosystem.UnseenTest do
 
   defp pid(table, number), do: elem(Roster.member(table, number), 1)
 
+  # The steward monitors who is back, then writes that down.
   defp failed(ecosystem) do
+    settle(ecosystem)
     {:ok, failures} = Processes.failures(ecosystem)
     failures = Enum.reverse(failures)
     assert failures(ecosystem) == length(failures)
@@ -117,7 +119,7 @@ defmodule Foundation.BEAM.Ecosystem.UnseenTest do
     end
 
     test "is counted by the bound of each worker" do
-      {ecosystem, steward} = suspended(max_restarts: nil, count: 10)
+      {ecosystem, steward} = suspended(max_restarts: nil, max_seconds: 600, count: 10)
       for _ <- 1..4, do: replace(ecosystem.table, 1)
       monitor = Process.monitor(ecosystem.supervisor)
       :erlang.resume_process(steward)
