@@ -56,6 +56,30 @@ defmodule Foundation.Ecosystems do
     assert Eventually.eventually?(fn -> failures(ecosystem) > before end)
   end
 
+  @doc """
+  Its health, when all members have shown what they do: who takes longer than a look waits, as the machine
+  is held up, counts as unresponsive.
+  """
+  def health_of(ecosystem) do
+    {:ok, health} = look_at(ecosystem, &Processes.ecosystem_health/1)
+    health
+  end
+
+  @doc "The same of its metrics, and of all that has their counts of members."
+  def look_at(ecosystem, function, tries \\ 20) do
+    case function.(ecosystem) do
+      {:ok, %{workers: %{unresponsive: 0}, coordinator: coordinator}} = looked
+      when coordinator != :unresponsive ->
+        looked
+
+      looked when tries == 0 ->
+        looked
+
+      _late ->
+        look_at(ecosystem, function, tries - 1)
+    end
+  end
+
   @doc "How many failures there have been."
   def failures(ecosystem) do
     {:ok, health} = Processes.ecosystem_health(ecosystem)

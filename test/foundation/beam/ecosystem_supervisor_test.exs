@@ -154,8 +154,7 @@ defmodule Foundation.BEAM.EcosystemSupervisorTest do
       assert failures(ecosystem) == 0
       refute_received {:up, _, _, _}
 
-      assert {:ok, %{workers: %{total: 2}, status: :healthy}} =
-               Processes.ecosystem_health(ecosystem)
+      assert %{workers: %{total: 2}, status: :healthy} = health_of(ecosystem)
     end
 
     test "neither the coordinator nor a stranger can be removed" do

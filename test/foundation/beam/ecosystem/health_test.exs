@@ -55,8 +55,8 @@ defmodule Foundation.BEAM.Ecosystem.HealthTest do
   end
 
   defp statuses(ecosystem) do
-    {:ok, health} = Processes.ecosystem_health(ecosystem)
-    {:ok, metrics} = Telemetry.ecosystem_metrics(ecosystem)
+    health = health_of(ecosystem)
+    {:ok, metrics} = look_at(ecosystem, &Telemetry.ecosystem_metrics/1)
     {:ok, current} = Processes.current(ecosystem)
     {known(health, ecosystem), known(metrics, ecosystem), current.health_status}
   end
@@ -100,7 +100,7 @@ defmodule Foundation.BEAM.Ecosystem.HealthTest do
     # It would be back before anybody looks.
     :sys.suspend(ecosystem.supervisor)
     kill(ecosystem, ecosystem.coordinator)
-    assert {:ok, %{coordinator: :restarting}} = Processes.ecosystem_health(ecosystem)
+    assert %{coordinator: :restarting} = health_of(ecosystem)
     assert statuses(ecosystem) == all(:degraded)
     assert {:ok, %{coordinator: nil}} = Processes.current(ecosystem)
     :sys.resume(ecosystem.supervisor)
@@ -110,7 +110,7 @@ defmodule Foundation.BEAM.Ecosystem.HealthTest do
     ecosystem = Member.ecosystem!(fault_tolerance: :self_healing, max_seconds: 100)
     kill(ecosystem, hd(ecosystem.workers))
     worker(ecosystem, 1)
-    assert {:ok, %{workers: %{alive: 3, total: 3}}} = Processes.ecosystem_health(ecosystem)
+    assert %{workers: %{alive: 3, total: 3}} = health_of(ecosystem)
     assert statuses(ecosystem) == all(:degraded)
     # As if that were longer ago.
     at = Roster.get(ecosystem.table, :failed_at)
@@ -124,18 +124,16 @@ defmodule Foundation.BEAM.Ecosystem.HealthTest do
     Member.hold(stuck)
     for _ <- 1..9, do: send(stuck, :waits)
 
-    assert {:ok, %{message_backlog: 9, workers: %{alive: 3}} = health} =
-             Processes.ecosystem_health(ecosystem)
-
+    assert %{message_backlog: 9, workers: %{alive: 3}} = health = health_of(ecosystem)
     assert known(health, ecosystem) == :healthy
 
     send(stuck, :waits)
-    assert {:ok, health} = Processes.ecosystem_health(ecosystem)
+    health = health_of(ecosystem)
     assert %{status: :degraded, message_backlog: 10, workers: %{alive: 3}} = health
     assert {:ok, %{status: :degraded}} = Telemetry.ecosystem_metrics(ecosystem)
     send(stuck, :go)
     GenServer.call(stuck, :opts)
-    assert {:ok, health} = Processes.ecosystem_health(ecosystem)
+    health = health_of(ecosystem)
     assert known(health, ecosystem) == :healthy
   end
 
@@ -177,7 +175,7 @@ defmodule Foundation.BEAM.Ecosystem.HealthTest do
       for _ <- 1..count, do: send(pid, :waits)
     end
 
-    {:ok, health} = Processes.ecosystem_health(ecosystem)
+    health = health_of(ecosystem)
     assert health.workers == %{alive: 2, dead: 1, restarting: 0, unresponsive: 0, total: 3}
     assert {health.message_backlog, health.coordinator} == {5, :alive}
   end

@@ -211,7 +211,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
 
       for number <- 1..3, do: assert_nothing_of(ecosystem, number)
       # That they were killed is not long ago.
-      {:ok, health} = Processes.ecosystem_health(ecosystem)
+      health = health_of(ecosystem)
       assert {health.status, health.workers.total} == {:degraded, 0}
     end
 
@@ -230,7 +230,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
         end
 
       assert [_size] = Enum.uniq(sizes)
-      {:ok, health} = Processes.ecosystem_health(ecosystem)
+      health = health_of(ecosystem)
       assert {health.status, health.failures, health.workers.total} == {:healthy, 0, 1}
     end
 
@@ -256,7 +256,7 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
           do: Member.stop(pid, reason)
 
       assert eventually?(fn -> failures(ecosystem) == 2 end)
-      {:ok, health} = Processes.ecosystem_health(ecosystem)
+      health = health_of(ecosystem)
       assert {health.workers.dead, health.workers.total} == {2, 2}
     end
 

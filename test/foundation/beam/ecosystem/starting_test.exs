@@ -101,8 +101,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
     assert %{status: :starting, pid: nil, module: Member, restarts: 0} = info.coordinator
     assert info.coordinator.role == :coordinator
     assert {info.workers, info.total_processes, info.total_memory} == {[], 0, 0}
-    assert {:ok, health} = Processes.ecosystem_health(:held)
-    assert %{status: :starting, coordinator: :starting, workers: %{total: 0}} = health
+    assert %{status: :starting, coordinator: :starting, workers: %{total: 0}} = health_of(:held)
 
     assert {:ok, %{status: :starting, coordinator: :starting}} =
              Telemetry.ecosystem_metrics(:held)
@@ -122,12 +121,12 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
              Processes.ecosystem_info(:held)
 
     # Not healthy, though all of them are alive.
-    assert {:ok, %{status: :starting, coordinator: :alive, workers: %{alive: 1, total: 1}}} =
-             Processes.ecosystem_health(:held)
+    assert %{status: :starting, coordinator: :alive, workers: %{alive: 1, total: 1}} =
+             health_of(:held)
 
     send(held, :go)
     assert_receive {:result, {:ok, %{health_status: :healthy, workers: [^worker, _, _]}}}
-    assert {:ok, %{status: :healthy}} = Processes.ecosystem_health(:held)
+    assert %{status: :healthy} = health_of(:held)
   end
 
   test "a poller gets a status of each that is listed" do
@@ -143,7 +142,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
 
     look = fn opts ->
       id = opts[:ecosystem_id]
-      {:ok, health} = Processes.ecosystem_health(id)
+      health = health_of(id)
       {:ok, info} = Processes.ecosystem_info(id)
       {:ok, _current} = Processes.current(id)
       send(test, {:looked, opts[:role], health.status, info.coordinator.status})
@@ -159,7 +158,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
     {:ok, %{table: table}} = Processes.current(:held)
     Roster.put(table, :state, :ending)
 
-    assert {:ok, %{status: :critical, coordinator: :dead}} = Processes.ecosystem_health(:held)
+    assert %{status: :critical, coordinator: :dead} = health_of(:held)
     Roster.put(table, :state, :starting)
     Process.exit(held, :kill)
     assert_receive {:result, {:error, %Error{error_type: :start_failed}}}
