@@ -185,7 +185,7 @@ defmodule Foundation.BEAM.Ecosystem.OrphansTest do
           {result, Enum.any?(members, &Process.alive?/1)}
         end)
       end)
-      |> Task.await_many()
+      |> Task.await_many(30_000)
 
     assert [{{:ok, next}, false}] = for({{:ok, _}, _} = result <- results, do: result)
     assert Processes.shutdown_ecosystem(next) == :ok

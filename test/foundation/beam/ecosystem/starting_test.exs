@@ -13,6 +13,7 @@ defmodule Foundation.BEAM.Ecosystem.StartingTest do
     test = self()
     member = [test: test, at: [at], init: :wait]
     opts = [id: :held, topology: :ring, memory_strategy: :shared_heap] ++ opts
+    opts = [start_timeout: 60_000] ++ opts
     starter = spawn_link(fn -> send(test, {:result, Member.ecosystem(opts, member)}) end)
     assert_receive {:waits, ^at, pid}, 5_000
     on_exit(fn -> Processes.shutdown_ecosystem(:held, timeout: 500) end)

@@ -71,7 +71,7 @@ defmodule Foundation.BEAM.Ecosystem.SuccessorTest do
   test "a failure whose member is back has healed, one whose member is not has not" do
     table = :ets.new(:failures, [:public])
     # In this order: what the machine does in between only makes it longer.
-    at = System.os_time(:millisecond) - 50
+    at = System.system_time(:millisecond) - 50
     now = System.monotonic_time()
     failed = fn number -> %{Failures.new(number, self(), :killed) | at: at} end
 
