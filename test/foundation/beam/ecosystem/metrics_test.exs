@@ -19,9 +19,11 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
     on_exit(fn -> Telemetry.detach(__MODULE__) end)
   end
 
+  # Far away: the tests bring about what happens at them.
+  @intervals [sample_interval: 600_000, snapshot_interval: 600_000]
+
   defp sampled! do
-    # Far away: the tests bring about what happens at it.
-    ecosystem = Member.ecosystem!(sample_interval: 600_000)
+    ecosystem = Member.ecosystem!(@intervals)
     sample(ecosystem)
     ecosystem
   end
@@ -117,7 +119,7 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
 
   test "members that are busy have one request each, and keep nobody from being counted" do
     hear([:message_processed])
-    ecosystem = Member.ecosystem!(count: 30, sample_interval: 600_000)
+    ecosystem = Member.ecosystem!([count: 30] ++ @intervals)
     [idle | busy] = ecosystem.workers
     sampled(ecosystem, :message_processed, :members, 31)
     for pid <- busy, do: Member.hold(pid)
@@ -156,7 +158,7 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
 
   test "members that are none of OTP's get no message of it" do
     hear([:message_processed])
-    config = [workers: {Members.Plain, count: 2, test: self()}, sample_interval: 600_000]
+    config = [workers: {Members.Plain, count: 2, test: self()}] ++ @intervals
     ecosystem = Member.ecosystem!(config)
     sample(ecosystem)
 
@@ -180,7 +182,7 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
 
   test "a change of memory's pressure is told once, with what members have" do
     root = root()
-    ecosystem = Member.ecosystem!(sample_interval: 600_000)
+    ecosystem = Member.ecosystem!(@intervals)
     id = ecosystem.id
     hear([:memory_pressure])
     use_memory(ecosystem, root, 100)
