@@ -31,9 +31,9 @@ defmodule Foundation.BEAM.Ecosystem.MetricsTest do
   defp sample(ecosystem) do
     ticker = Roster.get(ecosystem.table, :ticker)
     send(ticker, :sample)
-    :sys.get_state(ticker)
+    :sys.get_state(ticker, 30_000)
     # It has been told.
-    assert eventually?(fn -> :sys.get_state(ticker).sample.open == nil end)
+    assert eventually?(fn -> :sys.get_state(ticker, 30_000).sample.open == nil end)
   end
 
   # Of all events so far.

@@ -99,7 +99,7 @@ defmodule Foundation.BEAM.Ecosystem.QuietTest do
   defp whole_round(ecosystem) do
     ticker = Roster.get(ecosystem.table, :ticker)
     send(ticker, :snapshots)
-    assert eventually?(fn -> :sys.get_state(ticker).rounds.asked == %{} end)
+    assert eventually?(fn -> :sys.get_state(ticker, 30_000).rounds.asked == %{} end)
   end
 
   test "members that are idle are asked once" do

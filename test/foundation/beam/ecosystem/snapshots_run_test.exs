@@ -26,7 +26,7 @@ defmodule Foundation.BEAM.Ecosystem.SnapshotsRunTest do
 
   defp tick(ecosystem) do
     send(Roster.get(ecosystem.table, :ticker), :snapshots)
-    :sys.get_state(Roster.get(ecosystem.table, :ticker))
+    :sys.get_state(Roster.get(ecosystem.table, :ticker), 30_000)
   end
 
   # Who shows too late what it is, as the machine is held up, is asked at the next tick.
