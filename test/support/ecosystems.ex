@@ -6,7 +6,7 @@ defmodule Foundation.Ecosystems do
 
   import ExUnit.Assertions
 
-  alias Foundation.BEAM.Ecosystem.Roster
+  alias Foundation.BEAM.Ecosystem.{Additions, Roster}
   alias Foundation.BEAM.Processes
   alias Foundation.{Eventually, Member}
 
@@ -36,6 +36,9 @@ defmodule Foundation.Ecosystems do
     rows = :ets.tab2list(ecosystem.table)
     keys = [number, {:own, number}, {:adding, number}, {:snapshot, number}]
     assert for(row <- rows, elem(row, 0) in keys, do: row) == []
+    # When the steward has told of it.
+    left = fn -> for {^number, pid} <- Additions.left(ecosystem.table), do: pid end
+    assert Eventually.eventually?(fn -> left.() == [] end)
 
     steward = :sys.get_state(Roster.get(ecosystem.table, :steward))
     assert {steward.pending, steward.early} == {%{}, %{}}

@@ -44,7 +44,12 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
     end
   end
 
-  defp gone(state, number, pid) do
+  @doc """
+  One that was removed has ended, whoever has its row by now: that is told, and nothing is left of it. Its
+  supervisor may have begun to restart it, and have written that down just after.
+  """
+  @spec gone(struct(), non_neg_integer(), pid()) :: struct()
+  def gone(state, number, pid) do
     state = state |> removed(pid) |> left(number, pid)
     Additions.told(state.table, pid)
     state

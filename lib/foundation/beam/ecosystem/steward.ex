@@ -6,8 +6,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   # code it runs handlers of its events only, and waits for nobody else; supervisors do the restarting, with
   # or without it. When it is itself restarted, it finds what it needs in the roster.
   #
-  # A monitor's message is tagged by the number of the member, so nothing is kept here for those that
-  # live.
+  # A monitor's message is tagged by the number of the member: nothing is kept here for those that live.
 
   use GenServer
 
@@ -128,9 +127,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
         enter(subscribers(Watch.start(%{state | builder: Process.monitor(builder)})))
 
       _later ->
-        enter(
-          adopt(%{state | ready?: true, successor?: true, failures: elem(Failures.list(table), 1)})
-        )
+        {_kept, failures} = Failures.list(table)
+        enter(adopt(%{state | ready?: true, successor?: true, failures: failures}))
     end
   end
 
@@ -141,7 +139,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
     members = Roster.members(table)
     for {number, pid, _, _, :up, _} <- members, do: monitor(number, pid)
     removed = Additions.left(table)
-    for {number, pid} <- removed, do: monitor(number, pid)
+    for {number, pid} <- removed, do: monitor({:removed, number}, pid)
 
     # Their ends were heard of by the process before this one.
     down =
@@ -227,7 +225,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   # Who was dead before, is heard of once more: perhaps nobody has told of it.
   defp handle({:removed, number, pid}, state) do
-    if Additions.left?(state.table, pid), do: monitor(number, pid)
+    if Additions.left?(state.table, pid), do: monitor({:removed, number}, pid)
     Healing.removed(state, pid)
   end
 
@@ -258,6 +256,9 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
 
   defp handle({number, _monitor, :process, pid, reason}, state) when is_integer(number),
     do: Healing.down(state, number, pid, reason, nil)
+
+  defp handle({{:removed, number}, _monitor, :process, pid, _reason}, state),
+    do: Healing.gone(state, number, pid)
 
   defp handle({{:again, number, begun}, _monitor, :process, pid, reason}, state),
     do: Healing.down(state, number, pid, reason, begun)

@@ -182,6 +182,22 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
       assert_nothing_of(settle(ecosystem), 2)
     end
 
+    test "when its supervisor, which had begun to restart it, writes it down just after" do
+      ecosystem = Member.healing!([], test: nil)
+      steward = Roster.get(ecosystem.table, :steward)
+      :erlang.suspend_process(steward)
+      assert EcosystemSupervisor.remove_worker(ecosystem, hd(ecosystem.workers)) == :ok
+      restarted = spawn_link(fn -> receive(do: (:end -> :ok)) end)
+      assert Roster.started(ecosystem.table, 1, restarted, Member, 0) == :first
+      :erlang.resume_process(steward)
+      # When it is taken away again, the steward has heard of the end of the one before.
+      settle(ecosystem)
+      assert Roster.forget(ecosystem.table, 1, restarted)
+      send(restarted, :end)
+      assert_nothing_of(settle(ecosystem), 1)
+      assert failures(ecosystem) == 0
+    end
+
     test "though the caller is killed meanwhile" do
       ecosystem = Member.healing!([shutdown_timeout: 60_000], test: nil)
       {:ok, worker} = EcosystemSupervisor.add_worker(ecosystem, Member, test: self(), trap: true)
