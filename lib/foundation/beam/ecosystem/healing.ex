@@ -50,15 +50,19 @@ defmodule Foundation.BEAM.Ecosystem.Healing do
   """
   @spec gone(struct(), non_neg_integer(), pid()) :: struct()
   def gone(state, number, pid) do
-    state = state |> removed(pid) |> left(number, pid)
+    state = state |> removed(number, pid) |> left(number, pid)
     Additions.told(state.table, pid)
     state
   end
 
-  @doc "Nobody waits any more for one that was removed."
-  @spec removed(struct(), pid()) :: struct()
-  def removed(state, pid) do
-    %{state | pending: Map.delete(state.pending, pid), early: Map.delete(state.early, pid)}
+  @doc """
+  Nobody waits any more for one that was removed, nor for the ends of those before it, which perhaps
+  nobody has monitored.
+  """
+  @spec removed(struct(), non_neg_integer(), pid()) :: struct()
+  def removed(%{pending: pending, early: early} = state, number, pid) do
+    early = Map.reject(early, fn {_old, {of, _, _, _}} -> of == number end)
+    %{state | pending: Map.delete(pending, pid), early: early}
   end
 
   defp ended(state, number, pid, {reason, _begun} = why) do

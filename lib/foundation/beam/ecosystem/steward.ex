@@ -226,7 +226,7 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   # Who was dead before, is heard of once more: perhaps nobody has told of it.
   defp handle({:removed, number, pid}, state) do
     if Additions.left?(state.table, pid), do: monitor({:removed, number}, pid)
-    Healing.removed(state, pid)
+    Healing.removed(state, number, pid)
   end
 
   defp handle({:subscribed, pid}, state) do

@@ -198,6 +198,19 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
       assert failures(ecosystem) == 0
     end
 
+    test "when it is back in place of one whose end nobody has heard of" do
+      ecosystem = Member.healing!([], test: nil)
+      {old, monitor} = spawn_monitor(fn -> :ok end)
+      assert_receive {:DOWN, ^monitor, :process, ^old, :normal}
+      [first | _others] = ecosystem.workers
+      steward = Roster.get(ecosystem.table, :steward)
+      now = System.monotonic_time()
+      send(steward, {:restarted, 1, old, first, now, now})
+      assert %{early: %{^old => _}} = :sys.get_state(steward)
+      assert EcosystemSupervisor.remove_worker(ecosystem, first) == :ok
+      assert_nothing_of(settle(ecosystem), 1)
+    end
+
     test "though the caller is killed meanwhile" do
       ecosystem = Member.healing!([shutdown_timeout: 60_000], test: nil)
       {:ok, worker} = EcosystemSupervisor.add_worker(ecosystem, Member, test: self(), trap: true)
