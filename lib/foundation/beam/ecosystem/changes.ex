@@ -127,9 +127,12 @@ defmodule Foundation.BEAM.Ecosystem.Changes do
   """
   @spec tell_who_began_before(Roster.table()) :: :ok
   def tell_who_began_before(table) do
+    # Of those who begin behind this, some find another one than is read here.
+    now = System.monotonic_time()
+
     case Roster.member(table, 0) do
       {0, pid, _begun, restarts, _status, _module} when restarts > 0 ->
-        coordinator(table, pid, System.monotonic_time())
+        coordinator(table, pid, now)
 
       _the_first ->
         :ok
