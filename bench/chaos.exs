@@ -1,8 +1,9 @@
 # A soak: ten thousand kills, of members, supervisors and stewards alike, over all topologies and
-# supervision strategies, while workers are added and removed. After each storm of up to twelve kills the
-# ecosystem is looked at: roles (those that adding and removing have returned), one token, what
-# members know of each other, no process outside of its tree, registry and table (`Foundation.Chaos` in
-# test/support/chaos.ex says what). It ends with 1 where anything is not as it should be.
+# supervision strategies, while workers are added and removed, the token is passed and the topology
+# changed. After each storm of up to fourteen kills the ecosystem is looked at: roles (those that adding and
+# removing have returned), one token, what members know of each other, no process outside of its tree,
+# registry and table (`Foundation.Chaos` in test/support/chaos.ex says what). It ends with 1 where
+# anything is not as it should be.
 #
 #     mix run bench/chaos.exs [kills [seed]]
 #
@@ -26,6 +27,9 @@ defmodule Bench.Chaos do
 
   # A ring of many is looked at by comparing many lists: fewer kills of those.
   @of_large 30
+
+  # Beside kills of anybody.
+  @acts [:steward, :coordinator, :pass, :tree, :mesh, :ring]
 
   def run(kills, seed) do
     # Every kill would be in the log.
@@ -80,7 +84,8 @@ defmodule Bench.Chaos do
     Chaos.pass(ecosystem)
     # As many come as go, on average.
     [removals, additions] = for _ <- 1..2, do: :rand.uniform(4) - 1
-    results = Chaos.churn(ecosystem, places(storm), places(removals), additions)
+    acts = for _ <- 1..(:rand.uniform(3) - 1)//1, do: Enum.random(@acts)
+    results = Chaos.churn(ecosystem, places(storm), places(removals), additions, acts)
     killed = Enum.count(results, &(&1 == :killed))
     roles = Chaos.roles(roles, results)
     begun = System.monotonic_time(:microsecond)

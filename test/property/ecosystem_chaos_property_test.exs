@@ -38,7 +38,7 @@ defmodule Foundation.EcosystemChaosPropertyTest do
     faults == [] and Chaos.stop(ecosystem) == []
   end
 
-  property "kills of any process leave it as it should be", runs: 80 do
+  property "kills of any process leave it as it should be", runs: 300 do
     at_rest_in_the_end(Real, opts())
   end
 
@@ -68,7 +68,7 @@ defmodule Foundation.EcosystemChaosPropertyTest do
       defdelegate pass(ecosystem), to: Real
       defdelegate add(ecosystem), to: Real
       defdelegate remove(ecosystem, place), to: Real
-      defdelegate churn(ecosystem, kills, removals, additions), to: Real
+      defdelegate churn(ecosystem, kills, removals, additions, acts), to: Real
       defdelegate topology(ecosystem, name), to: Real
       defdelegate settle(ecosystem, roles, results), to: Impatient
 
@@ -86,7 +86,7 @@ defmodule Foundation.EcosystemChaosPropertyTest do
       defdelegate start(opts), to: Real
       defdelegate add(ecosystem), to: Real
       defdelegate remove(ecosystem, place), to: Real
-      defdelegate churn(ecosystem, kills, removals, additions), to: Real
+      defdelegate churn(ecosystem, kills, removals, additions, acts), to: Real
       defdelegate topology(ecosystem, name), to: Real
       defdelegate kill(ecosystem, places), to: Real
       defdelegate settle(ecosystem, roles, results), to: Impatient
@@ -103,8 +103,8 @@ defmodule Foundation.EcosystemChaosPropertyTest do
       defdelegate settle(ecosystem, roles, results), to: Impatient
       def remove(_ecosystem, place), do: {:removed, {:worker, rem(place, 2) + 1}}
 
-      def churn(ecosystem, kills, _removals, additions),
-        do: Real.churn(ecosystem, kills, [], additions)
+      def churn(ecosystem, kills, _removals, additions, acts),
+        do: Real.churn(ecosystem, kills, [], additions, acts)
     end
 
     for twin <- [Forgetful, Thief, Liar] do

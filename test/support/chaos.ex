@@ -79,19 +79,55 @@ defmodule Foundation.Chaos do
     end
   end
 
-  @doc """
-  Everything at once: kills those at the first places, removes those at the second, and adds so
-  many. Gives what adding and removing have returned.
-  """
-  def churn(ecosystem, kills, removals, additions) do
-    kills = fn -> for place <- kills, kill(ecosystem, place), do: :killed end
-    removals = fn -> for place <- removals, do: remove(ecosystem, place) end
-    additions = fn -> for _ <- 1..additions//1, do: add(ecosystem) end
+  @typedoc "The end of steward or coordinator, a pass of the token, or another topology."
+  @type act :: :steward | :coordinator | :pass | :tree | :mesh | :ring
 
-    [kills, removals, additions]
-    |> Enum.map(&Task.async/1)
-    |> Task.await_many(60_000)
-    |> Enum.concat()
+  @doc """
+  Everything at once: kills those at the first places, removes those at the second, adds so many, and
+  does what else is asked for. Gives what adding and removing have returned, and `:killed` for each kill.
+  Where it has been made a ring, it has a token.
+  """
+  @spec churn(map(), [integer()], [integer()], integer(), [act()]) :: [term()]
+  def churn(ecosystem, kills, removals, additions, acts) do
+    results =
+      [
+        fn -> for place <- kills, kill(ecosystem, place), do: :killed end,
+        fn -> for place <- removals, do: remove(ecosystem, place) end,
+        fn -> for _ <- 1..additions//1, do: add(ecosystem) end,
+        fn -> Enum.flat_map(acts, &act(ecosystem, &1)) end
+      ]
+      |> Enum.map(&Task.async/1)
+      |> Task.await_many(60_000)
+      |> Enum.concat()
+
+    # It has got none yet where nobody lived.
+    if :ring in acts, do: Eventually.eventually?(fn -> token?(ecosystem) end)
+    results
+  end
+
+  defp act(%{table: table}, :steward), do: end_of(Roster.get(table, :steward))
+  defp act(%{table: table}, :coordinator), do: end_of(Roster.coordinator(table))
+
+  defp act(ecosystem, :pass) do
+    pass(ecosystem)
+    []
+  end
+
+  defp act(ecosystem, topology) do
+    topology(ecosystem, topology)
+    []
+  end
+
+  defp end_of(nil), do: []
+
+  defp end_of(pid) do
+    Process.exit(pid, :kill)
+    [:killed]
+  end
+
+  defp token?(%{table: table} = ecosystem) do
+    Processes.start_token(ecosystem)
+    Roster.topology(table) != :ring or match?({:ok, _}, RingToken.current(table))
   end
 
   @doc "The roles that there are after what adding and removing have returned."

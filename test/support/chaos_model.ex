@@ -1,8 +1,7 @@
 defmodule Foundation.ChaosModel do
   @moduledoc """
-  What an ecosystem is like after kills, for `proper_statem`: its roles, and its topology. Workers are added and
-  removed at rest, where both have to succeed, and while it heals, where the roles are what both have
-  returned. The state names the module whose functions are called, so that a twin that breaks something
+  What an ecosystem is like after kills, for `proper_statem`: its roles. Workers are added and removed at
+  rest, where both have to succeed, and while it heals, where the roles are what both have returned. The state names the module whose functions are called, so that a twin that breaks something
   can stand in for the real one.
   """
 
@@ -22,7 +21,7 @@ defmodule Foundation.ChaosModel do
     defdelegate pass(ecosystem), to: Chaos
     defdelegate add(ecosystem), to: Chaos
     defdelegate remove(ecosystem, place), to: Chaos
-    defdelegate churn(ecosystem, kills, removals, additions), to: Chaos
+    defdelegate churn(ecosystem, kills, removals, additions, acts), to: Chaos
     defdelegate topology(ecosystem, name), to: Chaos
 
     def kill(ecosystem, places), do: Enum.count(places, &Chaos.kill(ecosystem, &1))
@@ -44,7 +43,6 @@ defmodule Foundation.ChaosModel do
       roles: [],
       results: [],
       additions: 0,
-      topology: nil,
       rest?: false
     }
 
@@ -65,11 +63,13 @@ defmodule Foundation.ChaosModel do
 
     frequency([
       {6, call.(:kill, [vector(3, place)])},
-      {3, call.(:churn, [vector(3, place), places, integer(0, 2)])},
+      {3, call.(:churn, [vector(3, place), places, integer(0, 2), acts()])},
       {2, call.(:remove, [place])},
       {2, call.(:pass, [])} | more ++ at_rest
     ])
   end
+
+  defp acts, do: resize(3, list(oneof([:steward, :coordinator, :pass, :tree, :mesh, :ring])))
 
   @impl true
   def precondition(%{ecosystem: nil}, {:call, _, name, _}), do: name == :start
@@ -86,8 +86,7 @@ defmodule Foundation.ChaosModel do
   def next_state(state, ecosystem, {:call, _, :start, [opts]}) do
     count = Keyword.get(opts, :count, 4)
     roles = [:coordinator | for(n <- 1..count, do: {:worker, n})]
-    topology = Keyword.get(opts, :topology, :tree)
-    %{state | ecosystem: ecosystem, roles: roles, topology: topology}
+    %{state | ecosystem: ecosystem, roles: roles}
   end
 
   def next_state(state, _result, {:call, _, :kill, _}), do: %{state | rest?: false}
@@ -104,8 +103,7 @@ defmodule Foundation.ChaosModel do
         rest?: false
     }
 
-  def next_state(state, _result, {:call, _, :topology, [_, name]}), do: %{state | topology: name}
-  def next_state(state, _result, {:call, _, :pass, _}), do: state
+  def next_state(state, _result, {:call, _, name, _}) when name in [:topology, :pass], do: state
 
   @impl true
   def postcondition(_state, {:call, _, :settle, _}, faults), do: faults == []
