@@ -5,6 +5,8 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
   import Foundation.BEAM.Schedulers,
     only: [balance_work_across_schedulers: 2, balance_work_across_schedulers: 3]
 
+  alias Foundation.Online
+
   # A function that tells the test which item has begun, and returns when it is told to.
   defp gate do
     test = self()
@@ -201,7 +203,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
 
     @tag :two_schedulers
     test "pinned, a process stands still while its scheduler is offline" do
-      online = online_again()
+      online = Online.again()
       monitor = pinned(online, 60_000)
       assert {:begun, pids} = all_begun(online, monitor)
       :erlang.system_flag(:schedulers_online, 1)
@@ -214,7 +216,7 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
 
     @tag :two_schedulers
     test "pinned, its time goes on while its scheduler is offline" do
-      online = online_again()
+      online = Online.again()
 
       # More time, where all of it went by before every process had begun.
       assert Enum.any?([300, 3_000, 30_000], fn timeout ->
@@ -227,19 +229,6 @@ defmodule Foundation.BEAM.Schedulers.BalanceTest do
                end
              end)
     end
-  end
-
-  # How many schedulers are online, and will be after the test. With fewer there are fewer dirty ones.
-  defp online_again do
-    online = System.schedulers_online()
-    dirty = :erlang.system_info(:dirty_cpu_schedulers_online)
-
-    on_exit(fn ->
-      :erlang.system_flag(:schedulers_online, online)
-      :erlang.system_flag(:dirty_cpu_schedulers_online, dirty)
-    end)
-
-    online
   end
 
   # Work on a scheduler each, by a process that exits with its result; the monitor.

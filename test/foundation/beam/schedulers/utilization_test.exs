@@ -5,6 +5,7 @@ defmodule Foundation.BEAM.Schedulers.UtilizationTest do
 
   alias Foundation.BEAM.{Compression, Schedulers}
   alias Foundation.BEAM.Schedulers.Utilization
+  alias Foundation.Online
 
   # A process that never stops working, on the scheduler of that number, and has begun.
   defp busy(scheduler) do
@@ -163,15 +164,7 @@ defmodule Foundation.BEAM.Schedulers.UtilizationTest do
 
     @tag :two_schedulers
     test "are of the schedulers online" do
-      online = System.schedulers_online()
-      dirty = :erlang.system_info(:dirty_cpu_schedulers_online)
-
-      on_exit(fn ->
-        :erlang.system_flag(:schedulers_online, online)
-        # With fewer of the others there are fewer of these.
-        :erlang.system_flag(:dirty_cpu_schedulers_online, dirty)
-      end)
-
+      Online.again()
       :erlang.system_flag(:schedulers_online, 1)
       usage = Schedulers.get_scheduler_utilization(sample_ms: 5)
       assert [{1, share}] = usage.individual
