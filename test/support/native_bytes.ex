@@ -40,6 +40,7 @@ defmodule Foundation.NativeBytes do
   def settle do
     Enum.each(Process.list(), &:erlang.garbage_collect/1)
     drain()
+    step_ended()
     Foundation.BEAM.Memory.native_memory()
   end
 
@@ -50,6 +51,14 @@ defmodule Foundation.NativeBytes do
     if no_more?(left, before) or System.monotonic_time(:millisecond) > deadline,
       do: left,
       else: await(before, deadline)
+  end
+
+  # What the janitor has begun to free, it frees by itself.
+  defp step_ended do
+    :sys.get_state(Foundation.Janitor, 60_000)
+  catch
+    # It is not there: a test has ended it, or the application.
+    :exit, {reason, _call} when reason != :timeout -> :ok
   end
 
   defp drain do
