@@ -152,12 +152,13 @@ defmodule Foundation.BEAM.Ecosystem.Watch do
   defp last(moved, parts, since),
     do: parts |> Enum.map(&Map.get(moved, &1, since)) |> Enum.max() |> max(since)
 
-  # Another has its place since long, or nobody, and nothing that was said of it can be on its way.
+  # Another has its place since long, or nobody, and nothing that was said of it can be on its way. Who
+  # removes it waits for its supervisor, which may be held up by its restart: until then it is not forgotten.
   defp forgotten?({pid, {number, _, _, _}}, %{table: table, plan: plan}, now) do
     case Roster.member(table, number) do
       {_, ^pid, _, _, _, _} -> false
       {_, _, begun, _, _, _} -> over?(now - begun, 2 * plan.start_timeout)
-      nil -> true
+      nil -> not Additions.left?(table, pid)
     end
   end
 

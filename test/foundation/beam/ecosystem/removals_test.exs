@@ -182,6 +182,27 @@ defmodule Foundation.BEAM.Ecosystem.RemovalsTest do
       assert_nothing_of(settle(ecosystem), 2)
     end
 
+    test "which is dead, and whose restart takes too long: nobody waits for that for ever" do
+      armed = :atomics.new(1, [])
+
+      ecosystem =
+        Member.healing!([start_timeout: 60_000], at: [{:worker, 2}], init: :hang, armed: armed)
+
+      drop_ups(4)
+      :atomics.put(armed, 1, 1)
+      second = Enum.at(ecosystem.workers, 1)
+      kill(ecosystem, second)
+      assert_receive {:hangs, {:worker, 2}, hanging}
+      removing = Task.async(fn -> EcosystemSupervisor.remove_worker(ecosystem, second) end)
+      assert eventually?(fn -> Roster.member(ecosystem.table, 2) == nil end)
+      limit(ecosystem, start_timeout: 50)
+      assert ended(hanging) in [:killed, :noproc]
+      assert Task.await(removing, 30_000) == :ok
+      limit(ecosystem, start_timeout: 60_000)
+      assert_nothing_of(settle(ecosystem), 2)
+      assert {:ok, _added} = EcosystemSupervisor.add_worker(ecosystem, Member, test: nil)
+    end
+
     test "when its supervisor, which had begun to restart it, writes it down just after" do
       ecosystem = Member.healing!([], test: nil)
       steward = Roster.get(ecosystem.table, :steward)
