@@ -215,8 +215,8 @@ defmodule Foundation.BEAM.Ecosystem.Steward do
   defp handle(:ending, state), do: %{state | ending?: true}
 
   defp handle({:added, number, pid}, state) do
-    # It is the first of that number: one that was adopted is this one, or has come after it.
-    if not is_map_key(state.adopted, number), do: monitor(number, pid)
+    # It is the first of that number: one that was adopted is this one, or has come after it. At `:ready` all are.
+    if state.ready? and not is_map_key(state.adopted, number), do: monitor(number, pid)
     state = Healing.joined(state, [], number, pid)
     Watch.moved(state, number, System.monotonic_time())
   end

@@ -208,6 +208,24 @@ defmodule Foundation.BEAM.Ecosystem.MembershipTest do
     assert Roster.get(ecosystem.table, :next) == 3
   end
 
+  test "a worker that comes just before the steward hears that all are ready is monitored once" do
+    ecosystem = Member.healing!([], test: nil)
+    table = ecosystem.table
+    steward = fn -> Roster.get(table, :steward) end
+    # A steward as it is while members start: what says that all have is on its way to it.
+    old = steward.()
+    Roster.put(table, :state, :starting)
+    Process.exit(old, :kill)
+    assert eventually?(fn -> steward.() not in [old, nil] end)
+    refute :sys.get_state(steward.()).ready?
+    Roster.put(table, :state, :ready)
+    {:ok, worker} = EcosystemSupervisor.add_worker(ecosystem, Member, test: nil)
+    GenServer.cast(steward.(), :ready)
+    assert :sys.get_state(steward.()).ready?
+    {:monitored_by, pids} = Process.info(worker, :monitored_by)
+    assert Enum.count(pids, &(&1 == steward.())) == 1
+  end
+
   test "what goes wrong inside goes wrong in the caller" do
     table = :ets.new(:gone, [:public])
     :ets.delete(table)
