@@ -37,7 +37,7 @@ defmodule Foundation.KernelsTogetherTest do
     # Where the parts of a sum of floats are others, its last bit may be.
     jobs = Enum.reject(all(), &match?({_data, :variance, _opts}, &1))
     online = :erlang.system_info(:dirty_cpu_schedulers_online)
-    on_exit(fn -> :erlang.system_flag(:dirty_cpu_schedulers_online, online) end)
+    Foundation.Online.again()
 
     switching =
       spawn_link(fn ->

@@ -148,7 +148,6 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
 
   @tag :two_schedulers
   test "with fewer schedulers than when it started, the other parts are left alone" do
-    online = :erlang.system_info(:schedulers_online)
     armed = :atomics.new(1, [])
     opts = [fault_tolerance: :self_healing, count: 32]
     coordinator = {Member, test: self(), init: :hang, armed: armed}
@@ -156,8 +155,8 @@ defmodule Foundation.BEAM.Ecosystem.WatchTest do
     drop_ups(33)
     limit(ecosystem, start_timeout: 200)
     :atomics.put(armed, 1, 1)
+    Foundation.Online.again()
     :erlang.system_flag(:schedulers_online, 1)
-    on_exit(fn -> :erlang.system_flag(:schedulers_online, online) end)
     Process.exit(ecosystem.coordinator, :kill)
     assert_receive {:hangs, :coordinator, hanging}
     ended(hanging)
